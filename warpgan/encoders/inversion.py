@@ -1,7 +1,8 @@
 """From a photo to the generator's style codes, and the encoder's file format.
 
-A saved encoder is two files: `NAME.safetensors` with the weights and the mean latent, and `NAME.json`
-with the encoder's kind and constructor arguments, so that it can be rebuilt without a config.
+A saved encoder is two files: `NAME.safetensors` with the weights and the mean latent, and
+`NAME.json` with the encoder's kind and constructor arguments, so that it can be rebuilt without a
+config.
 """
 
 import json
@@ -27,8 +28,8 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
 def resize_square(images: Tensor, size: int) -> Tensor:
     """Resize square `images` [B, C, S, S] to side `size`.
 
-    A whole factor down is the exact box average (what the released encoder was trained on); any other
-    ratio is an antialiased bilinear resize.
+    A whole factor down is the exact box average (what the released encoder was trained on); any
+    other ratio is an antialiased bilinear resize.
     """
     side = images.shape[-1]
     if side == size:
@@ -41,20 +42,21 @@ def resize_square(images: Tensor, size: int) -> Tensor:
 
 
 class InversionEncoder(nn.Module):
-    """An encoder and the mean latent it is relative to.
-
-    Args:
-        encoder: photo at `image_size` to `dw` [B, num_ws, w_dim]; has `num_ws` and `w_dim`.
-        latent_avg: the generator's mean latent, [w_dim], [1, w_dim] or [num_ws, w_dim].
-        image_size: side the photo is brought to; the encoder's own by default.
-
-    Raises:
-        ValueError: the mean latent has another width than the encoder.
-    """
+    """An encoder and the mean latent it is relative to."""
 
     def __init__(
         self, encoder: nn.Module, latent_avg: Tensor, image_size: int | None = None
     ) -> None:
+        """Build the module.
+
+        Args:
+            encoder: photo at `image_size` to `dw` [B, num_ws, w_dim]; has `num_ws` and `w_dim`.
+            latent_avg: the generator's mean latent, [w_dim], [1, w_dim] or [num_ws, w_dim].
+            image_size: side the photo is brought to; the encoder's own by default.
+
+        Raises:
+            ValueError: the mean latent has another width than the encoder.
+        """
         super().__init__()
         latent_avg = torch.atleast_2d(latent_avg.detach().to(torch.float32))
         rows = {(1, encoder.w_dim), (encoder.num_ws, encoder.w_dim)}

@@ -1,9 +1,9 @@
 """Heads that turn the Swin pyramid into style codes by cross-attention (GOAE's W+ stage).
 
-One `base` vector is repeated for all style indices. Learned reductions of the `query` tokens attend to
-keys and values built from the coarse, mid and fine levels, each level enriched by the upsampled one
-below it; the results are offsets of style indices 1.. in that order. Index 0 has no offset.
-Module names are those of the released checkpoint.
+One `base` vector is repeated for all style indices. Learned reductions of the `query` tokens
+attend to keys and values built from the coarse, mid and fine levels, each level enriched by the
+upsampled one below it; the results are offsets of style indices 1.. in that order. Index 0 has no
+offset. Module names are those of the released checkpoint.
 """
 
 from collections.abc import Sequence
@@ -37,9 +37,10 @@ def leaky_mlp(sizes: Sequence[int], *, activate_last: bool) -> nn.Sequential:
 
 
 class CrossAttention(nn.Module):
-    """Attention block with one post-norm after the attention and none after the feed-forward part."""
+    """Attention block with a norm after the attention and none after the feed-forward part."""
 
     def __init__(self, width: int, heads: int, *, hidden: int, dropout: float) -> None:
+        """Build the block; `hidden` is the width of the feed-forward layer."""
         super().__init__()
         self.multihead_attn = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
         self.linear1 = nn.Linear(width, hidden)
@@ -56,16 +57,7 @@ class CrossAttention(nn.Module):
 
 
 class LatentHeads(nn.Module):
-    """Pyramid to `dw` [B, num_ws, w_dim].
-
-    Args:
-        embed_dim: E of the pyramid.
-        w_dim: width of a style code, divisible by 4.
-        num_ws: number of style codes.
-        base_tokens: tokens of the coarsest level, (image side / 32)^2.
-        level_counts: style indices of the coarse, mid and fine level; sum num_ws - 1.
-        dropout: rate inside the cross-attention blocks.
-    """
+    """Pyramid to `dw` [B, num_ws, w_dim]."""
 
     def __init__(
         self,
@@ -77,6 +69,16 @@ class LatentHeads(nn.Module):
         level_counts: Sequence[int],
         dropout: float,
     ) -> None:
+        """Build the module.
+
+        Args:
+            embed_dim: E of the pyramid.
+            w_dim: width of a style code, divisible by 4.
+            num_ws: number of style codes.
+            base_tokens: tokens of the coarsest level, (image side / 32)^2.
+            level_counts: style indices of the coarse, mid and fine level; sum num_ws - 1.
+            dropout: rate inside the cross-attention blocks.
+        """
         super().__init__()
         self.num_ws = num_ws
         deep = 8 * embed_dim

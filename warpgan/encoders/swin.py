@@ -1,4 +1,4 @@
-"""The paper's inversion encoder: GOAE's SwinV2 pyramid and cross-attention heads (W+ stage only)."""
+"""The paper's inversion encoder: GOAE's SwinV2 pyramid with cross-attention heads (W+ only)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,24 +15,9 @@ class SwinPyramidEncoder(nn.Module):
     The defaults are the full size of the paper. Every size is an argument, so a small encoder for a
     small generator is the same code.
 
-    Args:
-        image_size: input side in pixels, a multiple of 32.
-        num_ws: style codes of the generator.
-        w_dim: width of a style code, divisible by 4.
-        embed_dim: channels of the first Swin stage.
-        depths: Swin blocks of the four stages.
-        num_heads: attention heads of the four stages.
-        window: attention window in tokens.
-        pretrained_windows: windows that normalise the relative coordinates, one a stage.
-        level_counts: style indices taking a coarse, mid and fine offset; sum num_ws - 1. None shares
-            them in the proportion 3 : 3 : 7 of the full size.
-        drop_path: largest stochastic-depth rate of the trunk.
-        dropout: rate in the cross-attention blocks.
-        activation_checkpointing: trade time for memory in training.
-
     Attributes:
-        stage: levels unlocked (GOAE's progressive training): 0 base vector only, 1 with coarse, 2 with
-            mid, 3 all. All levels are on by default, as in the released training.
+        stage: levels unlocked (GOAE's progressive training): 0 base vector only, 1 with coarse, 2
+            with mid, 3 all. All levels are on by default, as in the released training.
     """
 
     kind = "swin"
@@ -53,6 +38,23 @@ class SwinPyramidEncoder(nn.Module):
         dropout: float = 0.1,
         activation_checkpointing: bool = False,
     ) -> None:
+        """Build the module.
+
+        Args:
+            image_size: input side in pixels, a multiple of 32.
+            num_ws: style codes of the generator.
+            w_dim: width of a style code, divisible by 4.
+            embed_dim: channels of the first Swin stage.
+            depths: Swin blocks of the four stages.
+            num_heads: attention heads of the four stages.
+            window: attention window in tokens.
+            pretrained_windows: windows that normalise the relative coordinates, one a stage.
+            level_counts: style indices taking a coarse, mid and fine offset; sum num_ws - 1. None
+                shares them in the proportion 3 : 3 : 7 of the full size.
+            drop_path: largest stochastic-depth rate of the trunk.
+            dropout: rate in the cross-attention blocks.
+            activation_checkpointing: trade time for memory in training.
+        """
         super().__init__()
         counts = tuple(level_counts) if level_counts else default_level_counts(num_ws)
         self._check_sizes(image_size, embed_dim, depths, num_heads, pretrained_windows)

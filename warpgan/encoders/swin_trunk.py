@@ -1,9 +1,9 @@
 """Five-level feature pyramid on timm's SwinV2.
 
-timm's class has the very parameters of the GOAE backbone; only the names of the merge layers and the
-place of the merge (start of a stage instead of its end) differ, see ``official_names.py``. timm's own
-``features_only`` is of no use here: it returns stage outputs, one stage later than the taps below and
-of the same shapes. Tokens are row-major over the feature grid.
+timm's class has the very parameters of the GOAE backbone; only the names of the merge layers and
+the place of the merge (start of a stage instead of its end) differ, see ``official_names.py``.
+timm's own ``features_only`` is of no use here: it returns stage outputs, one stage later than the
+taps below and of the same shapes. Tokens are row-major over the feature grid.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,19 +38,7 @@ class Pyramid:
 
 
 class SwinTrunk(nn.Module):
-    """timm SwinV2 whose stage inputs are read out.
-
-    Args:
-        image_size: input side in pixels, a multiple of 32.
-        embed_dim: channels of the first stage, doubled at every merge.
-        depths: blocks of the four stages.
-        num_heads: attention heads of the four stages.
-        window: attention window in tokens (shrunk to the grid where larger).
-        pretrained_windows: windows by which the relative coordinates are normalised, one a stage;
-            they leave no trace in parameter shapes, so a wrong choice loads and is wrong.
-        drop_path: largest stochastic-depth rate, rising linearly over the blocks.
-        activation_checkpointing: recompute each block in the backward pass to save memory.
-    """
+    """timm SwinV2 whose stage inputs are read out."""
 
     def __init__(
         self,
@@ -64,6 +52,20 @@ class SwinTrunk(nn.Module):
         drop_path: float,
         activation_checkpointing: bool = False,
     ) -> None:
+        """Build the module.
+
+        Args:
+            image_size: input side in pixels, a multiple of 32.
+            embed_dim: channels of the first stage, doubled at every merge.
+            depths: blocks of the four stages.
+            num_heads: attention heads of the four stages.
+            window: attention window in tokens (shrunk to the grid where larger).
+            pretrained_windows: windows by which the relative coordinates are normalised, one a
+                stage; they leave no trace in parameter shapes, so a wrong choice loads and is
+                wrong.
+            drop_path: largest stochastic-depth rate, rising linearly over the blocks.
+            activation_checkpointing: recompute each block in the backward pass to save memory.
+        """
         super().__init__()
         self.activation_checkpointing = activation_checkpointing
         self.swin = SwinTransformerV2(

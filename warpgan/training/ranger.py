@@ -1,10 +1,10 @@
-"""Ranger: rectified Adam, gradient centralisation and lookahead, as pSp and its successors train with.
+"""Ranger: rectified Adam, centralised gradients and lookahead, as pSp and successors train with.
 
-The name covers several optimisers. The one meant here (i) takes plain momentum steps while the variance
-estimate is not yet trustworthy, (ii) centralises gradients of matrices and convolutions only, (iii) pulls
-the weights half-way back to a slow copy every six steps, the copy starting at the initial weights. That
-is `pytorch_optimizer.Ranger` with `degenerated_to_sgd=True`; its default differs from the first step.
-Step count, moments and slow copy are all in its state dict.
+The name covers several optimisers. The one meant here (i) takes plain momentum steps while the
+variance estimate is not yet trustworthy, (ii) centralises gradients of matrices and convolutions
+only, (iii) pulls the weights half-way back to a slow copy every six steps, the copy starting at
+the initial weights. That is `pytorch_optimizer.Ranger` with `degenerated_to_sgd=True`; its default
+differs from the first step. Step count, moments and slow copy are all in its state dict.
 """
 
 from collections.abc import Iterable
