@@ -20,9 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LABEL_LENGTH = 25
+from warpgan.labels import LABEL_LENGTH, ORBIT_RADIUS
+from warpgan.labels import validate_label as validate_label
+
 FOCAL = 4.2647
-RADIUS = 2.7
+RADIUS = ORBIT_RADIUS
 PIVOT = (0.0, 0.0, 0.2)
 
 Angle = float | Sequence[float] | Tensor

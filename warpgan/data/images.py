@@ -1,0 +1,116 @@
+"""Image files to arrays as a user expects them, and exact or antialiased resizing.
+
+Whatever the file holds, what comes out is upright 8-bit RGB: EXIF rotation is applied; 16-bit grey
+is scaled, not clipped; grey, palette and CMYK become RGB; transparent pixels are laid over *white*,
+as most viewers show them. PNG, JPEG and WebP are read.
+"""
+
+import io
+import struct
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_PIXELS = 80_000_000
+"""Larger images are refused: a small file can claim any size and exhaust the memory."""
+
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error)
+_ENDINGS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+
+
+class ImageError(ValueError):
+    """An image file that cannot be used; the message names it."""
+
+
+def read_header(stream: BinaryIO, name: str) -> tuple[int, int]:
+    """Width and height of an image, upright, without decoding its pixels.
+
+    Raises:
+        ImageError: No PNG, JPEG or WebP, or more than `MAX_PIXELS`.
+    """
+    with _open(stream, name) as picture:
+        width, height = picture.size
+        rotated = picture.format == "JPEG" and picture.getexif().get(0x0112, 1) >= 5
+    return (height, width) if rotated else (width, height)
+
+
+def looks_complete(stream: BinaryIO, name: str) -> bool:
+    """False if the end marker of a PNG or JPEG is not where a whole file has it.
+
+    A cheap hint for seekable streams: bytes appended by a camera look incomplete too, so what
+    fails here is to be decoded before it is refused.
+    """
+    with _open(stream, name) as picture:
+        ending = _ENDINGS.get(picture.format)
+        stream.seek(0, io.SEEK_END)
+        length = stream.tell()
+        if ending is None:
+            stream.seek(4)
+            return int.from_bytes(stream.read(4), "little") + 8 <= length
+        stream.seek(max(0, length - 64))
+        return ending in stream.read()
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """Decode the bytes of an image file to upright RGB [H, W, 3] uint8.
+
+    Raises:
+        ImageError: Unreadable, truncated or too large; ``name`` is in the message.
+    """
+    with _open(io.BytesIO(content), name) as picture:
+        try:
+            picture.load()
+            upright = ImageOps.exif_transpose(picture)
+            return np.asarray(_to_rgb(upright))
+        except _DECODING_ERRORS as error:
+            raise ImageError(f"{name} is damaged or truncated: {error}") from error
+
+
+def to_unit_range(image: np.ndarray, size: int) -> Tensor:
+    """RGB [H, W, 3] uint8 of a square image to [3, size, size] float32 in [-1, 1].
+
+    Integer reductions are exact means of the pixels of a cell; other factors use an antialiased
+    bicubic filter, clamped to the range.
+    """
+    tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1
+    side = tensor.shape[-1]
+    if side == size:
+        return tensor.contiguous()
+    if side % size == 0:
+        return functional.avg_pool2d(tensor, side // size)
+    resized = functional.interpolate(
+        tensor[None], (size, size), mode="bicubic", align_corners=False, antialias=True
+    )
+    return resized[0].clamp(-1, 1)
+
+
+def _open(stream: BinaryIO, name: str) -> Image.Image:
+    try:
+        picture = Image.open(stream, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name} is too large: {error}") from error
+    except _DECODING_ERRORS as error:
+        raise ImageError(f"{name} is no readable PNG, JPEG or WebP: {error}") from error
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        picture.close()
+        raise ImageError(
+            f"{name} has {width} x {height} pixels, more than {MAX_PIXELS}; scale it down first"
+        )
+    return picture
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        grey = np.asarray(picture, dtype=np.float64) / 257
+        return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return picture.convert("RGB")
