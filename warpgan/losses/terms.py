@@ -1,0 +1,88 @@
+"""Loss terms: functions of tensors that return one number.
+
+Images are in [-1, 1]; a term averages over the batch. Weights are no part of a term, see
+`warpgan.losses.total`.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from warpgan.perception import IdentityNet, PerceptualNet
+
+
+def mse(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference over all pixels and channels.
+
+    Args:
+        prediction: `[B, 3, H, W]` in [-1, 1].
+        target: The same shape.
+
+    Returns:
+        A scalar.
+    """
+    return F.mse_loss(prediction, target)
+
+
+def perceptual(prediction: Tensor, target: Tensor, *, net: PerceptualNet) -> Tensor:
+    """Mean perceptual distance.
+
+    Args:
+        prediction: `[B, 3, H, W]` in [-1, 1].
+        target: The same shape.
+        net: The judge.
+
+    Returns:
+        A scalar.
+    """
+    return net.distance(prediction, target).mean()
+
+
+def identity(
+    prediction: Tensor,
+    target: Tensor,
+    *,
+    net: IdentityNet,
+    camera: Tensor | None = None,
+    target_camera: Tensor | None = None,
+) -> Tensor:
+    """Mean of one minus the cosine of the embeddings.
+
+    Args:
+        prediction: `[B, 3, S, S]` in [-1, 1].
+        target: The same shape; no gradient is kept for it.
+        net: The judge, differentiable.
+        camera: Labels `[B, 25]` of the predictions; needed by the aligned crop only.
+        target_camera: Labels of the targets; those of the predictions if not given.
+
+    Returns:
+        A scalar in [0, 2].
+    """
+    target_camera = camera if target_camera is None else target_camera
+    return net.distance(
+        prediction, target.detach(), cameras_a=camera, cameras_b=target_camera
+    ).mean()
+
+
+def w_delta(ws: Tensor) -> Tensor:
+    """Distance of a W+ code from a W code: e4e's delta regulariser, off except in `official`.
+
+    Args:
+        ws: `[B, L, C]`, L > 1; with or without the latent average, which cancels.
+
+    Returns:
+        A scalar: the mean over the batch of the Frobenius norm of the code's offsets w_i - w_0.
+    """
+    return (ws[:, 1:] - ws[:, :1]).flatten(1).norm(dim=1).mean()
+
+
+def w_norm(ws: Tensor, *, latent_avg: Tensor) -> Tensor:
+    """Distance of a W+ code from the latent average: pSp's regulariser, off in every preset.
+
+    Args:
+        ws: `[B, L, C]`.
+        latent_avg: `[C]`, `[1, C]` or `[L, C]`.
+
+    Returns:
+        A scalar: the mean over the batch of the Frobenius norm of the offsets.
+    """
+    return (ws - latent_avg).flatten(1).norm(dim=1).mean()

@@ -1,0 +1,112 @@
+"""How the shipped nets lie on disk, and how they are read.
+
+One safetensors file a net. A tensor is stored in one of two ways:
+
+* half precision, under its own name;
+* 8 bits with one step and one origin per output channel, under `NAME`, `NAME.step` and
+  `NAME.origin`; its value is `NAME * NAME.step + NAME.origin`.
+
+Batch normalisation and similar affine layers are folded into the convolutions before storing, so
+a stored net is convolutions with biases only. Weights are stored for RGB input. Everything is
+float32 once read.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+STEP, ORIGIN = ".step", ".origin"
+
+
+def quantise(weight: Tensor) -> dict[str, Tensor]:
+    """Rounds a weight to 256 levels between the extremes of each output channel.
+
+    Args:
+        weight: `[O, ...]` float, output channels first.
+
+    Returns:
+        The suffixes `""`, `.step`, `.origin` with uint8 `[O, ...]`, float32 `[O, 1, ...]` twice.
+    """
+    flat = weight.double().flatten(1)
+    shape = (-1, *[1] * (weight.dim() - 1))
+    origin = flat.amin(1)
+    step = ((flat.amax(1) - origin) / 255).clamp_min(1e-12)
+    levels = ((flat - origin[:, None]) / step[:, None]).round().clamp(0, 255)
+    return {
+        "": levels.to(torch.uint8).view_as(weight),
+        STEP: step.float().view(shape),
+        ORIGIN: origin.float().view(shape),
+    }
+
+
+def write_net(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> None:
+    """Writes a converted net; float tensors that are not quantisation tables become half precision.
+
+    Args:
+        path: The safetensors file to write.
+        tensors: Float tensors by state-dict name, or the three entries of `quantise` per name.
+        metadata: Net, origin and licence, kept in the file's header.
+
+    Raises:
+        ValueError: A float tensor does not fit half precision.
+    """
+    stored = {}
+    for key, tensor in tensors.items():
+        if tensor.dtype == torch.uint8 or key.endswith((STEP, ORIGIN)):
+            stored[key] = tensor.contiguous()
+            continue
+        half = tensor.half()
+        if not bool(half.isfinite().all()):
+            raise ValueError(f"{key}: values up to {float(tensor.abs().max()):g} overflow float16")
+        stored[key] = half.contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(stored, path, metadata=dict(metadata))
+
+
+def read_net(path: Path) -> dict[str, Tensor]:
+    """Reads a net written by `write_net`.
+
+    Args:
+        path: The safetensors file.
+
+    Returns:
+        float32 tensors on the CPU by state-dict name.
+    """
+    with safe_open(path, framework="pt", device="cpu") as file:
+        raw = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    tensors = {}
+    for key, tensor in raw.items():
+        if key.endswith((STEP, ORIGIN)):
+            continue
+        value = tensor.float()
+        if tensor.dtype == torch.uint8:
+            value = value * raw[key + STEP] + raw[key + ORIGIN]
+        tensors[key] = value
+    return tensors
+
+
+def load_into(net: nn.Module, path: Path) -> nn.Module:
+    """Fills a freshly built net from its shipped file, every key accounted for.
+
+    Args:
+        net: The network, with the file's exact parameter names.
+        path: A file written by `write_net`.
+
+    Returns:
+        `net` in evaluation mode, needing no gradients for its parameters.
+
+    Raises:
+        ValueError: The file belongs to another net.
+    """
+    try:
+        net.load_state_dict(read_net(path), strict=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path} does not hold the weights of {type(net).__name__}; run `python -m "
+            f"warpgan.weights verify` and restore the shipped file. {error}"
+        ) from error
+    return net.eval().requires_grad_(False)
