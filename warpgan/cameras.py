@@ -235,17 +235,14 @@ def _check_angles(angle: Angle, name: str, limit: float) -> None:
 
 
 def _canonical_points() -> Tensor:
-    """Unproject the five pixels of a frontal crop to the depths of a standard face.
-
-    Depths: eyes at z .19; nose and mouth in front of them as in the standard face of
-    `warpgan.crop.STANDARD_POINTS`, scaled to the distance of the two eyes.
-    """
+    """Unproject `CANONICAL_PIXELS` to the depths of the standard face, its eyes at z .19."""
     pixels = torch.tensor(CANONICAL_PIXELS, dtype=torch.float64) / 256 - 0.5
+    standard = torch.tensor(STANDARD_POINTS, dtype=torch.float64)
     eye_depth = RADIUS - 0.19
-    eye_distance = (pixels[1, 0] - pixels[0, 0]) * eye_depth / FOCAL
-    scale = eye_distance / 0.621286
-    nose, mouth = 0.419655 * scale, 0.090504 * scale
-    depth_z = eye_depth - torch.stack([0 * nose, 0 * nose, nose, mouth, mouth])
+    scale = eye_depth / FOCAL * (pixels[1, 0] - pixels[0, 0]) / (standard[1, 0] - standard[0, 0])
+    eyes, nose, mouth = standard[:2, 2].mean(), standard[2, 2], standard[3:, 2].mean()
+    forward = torch.stack([eyes, eyes, nose, mouth, mouth]) - eyes
+    depth_z = eye_depth - scale * forward
     x, y = (pixels * depth_z.unsqueeze(-1) / FOCAL).unbind(-1)
     return torch.stack([x, -y, RADIUS - depth_z], dim=-1).float()
 
@@ -253,6 +250,16 @@ def _canonical_points() -> Tensor:
 CANONICAL_PIXELS = ((93.8, 96.1), (162.0, 96.2), (128.4, 133.1), (100.3, 169.8), (155.3, 169.8))
 """Five points of a frontal EG3D crop of 256 px: the viewer's left eye, right eye, nose tip, left
 and right corner of the mouth."""
+
+STANDARD_POINTS = (
+    (-0.311487, 0.290361, 0.133780),
+    (0.309799, 0.289720, 0.131795),
+    (0.003253, -0.046179, 0.552442),
+    (-0.252169, -0.381339, 0.224057),
+    (0.248466, -0.381282, 0.222358),
+)
+"""The same five points of Deep3DFaceRecon's mean face (x right, y up, z to the viewer), to which
+EG3D's crop is fitted."""
 
 CANONICAL_POINTS: Tensor = _canonical_points()
 """[5, 3] float32: the world points that the frontal label projects to `CANONICAL_PIXELS`."""
