@@ -16,12 +16,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from warpgan.encoders.psp import PspEncoder
 from warpgan.encoders.swin import SwinPyramidEncoder
 
 FORMAT = "warpgan-encoder"
 FORMAT_VERSION = 1
 ENCODERS: dict[str, Callable[..., nn.Module]] = {
     SwinPyramidEncoder.kind: SwinPyramidEncoder,
+    PspEncoder.kind: PspEncoder,
 }
 
 
