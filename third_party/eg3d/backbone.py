@@ -16,18 +16,7 @@ from .resampling import FIR_TAPS, fir_matrix, upsample
 
 
 class SynthesisBlock(nn.Module):
-    """Two convolutions at one resolution, and the skip image.
-
-    Args:
-        in_channels: Channels of the input; 0 makes the block start from a learned constant.
-        out_channels: Channels of the features.
-        w_dim: Size of the latent.
-        resolution: Side of the output, in pixels.
-        img_channels: Channels of the skip image.
-        up: 2, or 1 for a block that keeps the size.
-        conv_clamp: Limit of the absolute activations, or None.
-        learned_maps: Extension: additive maps in the layers.
-    """
+    """Two convolutions at one resolution, and the skip image."""
 
     def __init__(
         self,
@@ -41,6 +30,18 @@ class SynthesisBlock(nn.Module):
         conv_clamp: float | None = None,
         learned_maps: bool = False,
     ) -> None:
+        """Build the layers.
+
+        Args:
+            in_channels: Channels of the input; 0 makes the block start from a learned constant.
+            out_channels: Channels of the features.
+            w_dim: Size of the latent.
+            resolution: Side of the output, in pixels.
+            img_channels: Channels of the skip image.
+            up: 2, or 1 for a block that keeps the size.
+            conv_clamp: Limit of the absolute activations, or None.
+            learned_maps: Extension: additive maps in the layers.
+        """
         super().__init__()
         self.up = up
         self.register_buffer("resample_filter", fir_matrix(FIR_TAPS))
@@ -91,17 +92,7 @@ class SynthesisBlock(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """Blocks from the constant up to `img_resolution`.
-
-    Args:
-        w_dim: Size of the latent.
-        img_resolution: Side of the painted image, a power of two.
-        img_channels: Its channels.
-        channels: Width of each block, first (coarsest) to last.
-        const_resolution: Side of the learned constant.
-        conv_clamp: Limit of the absolute activations, or None.
-        learned_maps: Extension: additive maps in the layers.
-    """
+    """Blocks from the constant up to `img_resolution`."""
 
     def __init__(
         self,
@@ -114,6 +105,17 @@ class SynthesisNetwork(nn.Module):
         conv_clamp: float | None = None,
         learned_maps: bool = False,
     ) -> None:
+        """Build the layers.
+
+        Args:
+            w_dim: Size of the latent.
+            img_resolution: Side of the painted image, a power of two.
+            img_channels: Its channels.
+            channels: Width of each block, first (coarsest) to last.
+            const_resolution: Side of the learned constant.
+            conv_clamp: Limit of the absolute activations, or None.
+            learned_maps: Extension: additive maps in the layers.
+        """
         super().__init__()
         self.w_dim = w_dim
         self.block_resolutions = [const_resolution * 2**i for i in range(len(channels))]
@@ -164,6 +166,7 @@ class Backbone(nn.Module):
     """Mapping and synthesis network side by side, as the official checkpoints name them."""
 
     def __init__(self, synthesis: SynthesisNetwork, mapping: MappingNetwork) -> None:
+        """Take both parts."""
         super().__init__()
         self.synthesis = synthesis
         self.mapping = mapping

@@ -12,18 +12,19 @@ from .layers import FullyConnected
 
 
 class Backdrop(nn.Module):
-    """Sphere with a smooth colour that depends on the latent.
-
-    Args:
-        w_dim: Size of the latent.
-        features: Colour features.
-        radius: Of the sphere, in world units.
-        centre: Of the sphere, in world coordinates.
-    """
+    """Sphere with a smooth colour that depends on the latent."""
 
     def __init__(
         self, w_dim: int, *, features: int, radius: float, centre: tuple[float, float, float]
     ) -> None:
+        """Build the layers.
+
+        Args:
+            w_dim: Size of the latent.
+            features: Colour features.
+            radius: Of the sphere, in world units.
+            centre: Of the sphere, in world coordinates.
+        """
         super().__init__()
         self.features = features
         self.radius = radius

@@ -11,18 +11,19 @@ COLOUR_SHIFT = 0.001
 
 
 class Decoder(nn.Module):
-    """Features to raw density and colour features; the view direction plays no part.
-
-    Args:
-        in_features: Channels of the planes.
-        hidden: Width of the hidden layer.
-        out_features: Colour channels; the first three are red, green, blue.
-        lr_multiplier: Equalised learning rate of both layers.
-    """
+    """Features to raw density and colour features; the view direction plays no part."""
 
     def __init__(
         self, in_features: int, *, hidden: int, out_features: int, lr_multiplier: float = 1.0
     ) -> None:
+        """Build the layers.
+
+        Args:
+            in_features: Channels of the planes.
+            hidden: Width of the hidden layer.
+            out_features: Colour channels; the first three are red, green, blue.
+            lr_multiplier: Equalised learning rate of both layers.
+        """
         super().__init__()
         self.net = nn.Sequential(
             FullyConnected(in_features, hidden, lr_multiplier=lr_multiplier),

@@ -59,19 +59,7 @@ class Rendering:
 
 
 class TriPlaneGenerator(nn.Module):
-    """EG3D's generator. Build it with `build_generator`.
-
-    Args:
-        backbone: Mapping and synthesis network.
-        decoder: Plane features to density and colour.
-        superresolution: Feature image to image.
-        backdrop: Extension: background sphere, or None.
-        init_kwargs: What the generator was built from.
-        rendering_kwargs: Official rendering options; may be edited between calls.
-        neural_rendering_resolution: Default rays a side.
-        plane_axes: ``"released"`` or ``"fixed"``.
-        extensions: See `Extensions`.
-    """
+    """EG3D's generator. Build it with `build_generator`."""
 
     def __init__(
         self,
@@ -86,6 +74,19 @@ class TriPlaneGenerator(nn.Module):
         plane_axes: str,
         extensions: Extensions,
     ) -> None:
+        """Take the parts.
+
+        Args:
+            backbone: Mapping and synthesis network.
+            decoder: Plane features to density and colour.
+            superresolution: Feature image to image.
+            backdrop: Extension: background sphere, or None.
+            init_kwargs: What the generator was built from.
+            rendering_kwargs: Official rendering options; may be edited between calls.
+            neural_rendering_resolution: Default rays a side.
+            plane_axes: ``"released"`` or ``"fixed"``.
+            extensions: See `Extensions`.
+        """
         super().__init__()
         self.backbone = backbone
         self.superresolution = superresolution
@@ -280,13 +281,16 @@ class TriPlaneGenerator(nn.Module):
         colour = torch.cat([part[1] for part in parts], 2)
         return PointSamples(density[..., None], colour.mT)
 
-    def super_resolve(self, image_raw: Tensor, features: Tensor, ws: Tensor) -> Tensor:
+    def super_resolve(
+        self, image_raw: Tensor, features: Tensor, ws: Tensor, *, patch: bool = False
+    ) -> Tensor:
         """Enlarge rendered features.
 
         Args:
             image_raw: `[B, 3, R, R]` in [-1, 1].
             features: `[B, C, R, R]` in [-1, 1].
             ws: `[B, num_ws, w_dim]`; only the last is used.
+            patch: The input is a cut-out, see `SuperResolution.forward`; S follows its size.
 
         Returns:
             `[B, 3, S, S]`.
@@ -301,6 +305,7 @@ class TriPlaneGenerator(nn.Module):
                 features[start : start + step],
                 ws[start : start + step],
                 noise_mode=noise_mode,
+                patch=patch,
             )
             for start in range(0, image_raw.shape[0], step)
         ]

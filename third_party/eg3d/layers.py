@@ -23,13 +23,6 @@ class FullyConnected(nn.Module):
     """Linear layer with equalised learning rate.
 
     The stored weight is N(0, 1) / m; the weight in use is W * m / sqrt(in), the bias in use b * m.
-
-    Args:
-        in_features: Size of the last axis of the input.
-        out_features: Size of the last axis of the output.
-        activation: ``"linear"``, or ``"lrelu"`` (slope 0.2, then times sqrt 2).
-        lr_multiplier: The multiplier m.
-        bias_init: Initial bias.
     """
 
     def __init__(
@@ -41,6 +34,15 @@ class FullyConnected(nn.Module):
         lr_multiplier: float = 1.0,
         bias_init: float = 0.0,
     ) -> None:
+        """Build the layers.
+
+        Args:
+            in_features: Size of the last axis of the input.
+            out_features: Size of the last axis of the output.
+            activation: ``"linear"``, or ``"lrelu"`` (slope 0.2, then times sqrt 2).
+            lr_multiplier: The multiplier m.
+            bias_init: Initial bias.
+        """
         super().__init__()
         if activation not in ("linear", "lrelu"):
             raise ValueError(f"activation is {activation!r}; expected 'linear' or 'lrelu'")
@@ -134,18 +136,7 @@ def _computes_in_half(x: Tensor) -> bool:
 
 
 class SynthesisLayer(nn.Module):
-    """Style-modulated 3x3 convolution, noise, bias, leaky ReLU.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        w_dim: Size of the latent.
-        resolution: Side of the output, in pixels.
-        up: 1 or 2.
-        conv_clamp: Limit of the absolute value of the output, or None.
-        learned_map: Extension: a trainable map `[out_channels, resolution, resolution]` added
-            before the activation.
-    """
+    """Style-modulated 3x3 convolution, noise, bias, leaky ReLU."""
 
     def __init__(
         self,
@@ -158,6 +149,18 @@ class SynthesisLayer(nn.Module):
         conv_clamp: float | None = None,
         learned_map: bool = False,
     ) -> None:
+        """Build the layers.
+
+        Args:
+            in_channels: Channels of the input.
+            out_channels: Channels of the output.
+            w_dim: Size of the latent.
+            resolution: Side of the output, in pixels.
+            up: 1 or 2.
+            conv_clamp: Limit of the absolute value of the output, or None.
+            learned_map: Extension: a trainable map `[out_channels, resolution, resolution]` added
+                before the activation.
+        """
         super().__init__()
         self.resolution = resolution
         self.up = up
@@ -232,14 +235,7 @@ class SynthesisLayer(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Style-modulated 1x1 convolution to image channels, without demodulation or activation.
-
-    Args:
-        in_channels: Channels of the features.
-        out_channels: Channels of the image.
-        w_dim: Size of the latent.
-        conv_clamp: Limit of the absolute value of the output, or None.
-    """
+    """Style-modulated 1x1 convolution to image channels, without demodulation or activation."""
 
     def __init__(
         self,
@@ -249,6 +245,14 @@ class ToRGB(nn.Module):
         w_dim: int,
         conv_clamp: float | None = None,
     ) -> None:
+        """Build the layers.
+
+        Args:
+            in_channels: Channels of the features.
+            out_channels: Channels of the image.
+            w_dim: Size of the latent.
+            conv_clamp: Limit of the absolute value of the output, or None.
+        """
         super().__init__()
         self.conv_clamp = conv_clamp
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)

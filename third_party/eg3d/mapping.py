@@ -13,21 +13,7 @@ def normalize_second_moment(x: Tensor) -> Tensor:
 
 
 class MappingNetwork(nn.Module):
-    """Fully connected network from (z, camera) to w.
-
-    Args:
-        z_dim: Size of the latent; it is normalised, so only its direction counts.
-        c_dim: Size of the camera label, or 0 for a network without conditioning.
-        w_dim: Size of the result.
-        num_ws: How often w is repeated, once a synthesis layer.
-        num_layers: Fully connected layers.
-        embed_features: Size of the camera embedding (default `w_dim`).
-        layer_features: Size of the hidden layers (default `w_dim`).
-        activation: ``"lrelu"`` or ``"linear"``.
-        lr_multiplier: Equalised learning rate of the layers.
-        w_avg_beta: Decay of the running mean of w.
-        skip: Extension: add a linear map of the normalised z to w.
-    """
+    """Fully connected network from (z, camera) to w."""
 
     def __init__(
         self,
@@ -44,6 +30,21 @@ class MappingNetwork(nn.Module):
         w_avg_beta: float = 0.998,
         skip: bool = False,
     ) -> None:
+        """Build the layers.
+
+        Args:
+            z_dim: Size of the latent; it is normalised, so only its direction counts.
+            c_dim: Size of the camera label, or 0 for a network without conditioning.
+            w_dim: Size of the result.
+            num_ws: How often w is repeated, once a synthesis layer.
+            num_layers: Fully connected layers.
+            embed_features: Size of the camera embedding (default `w_dim`).
+            layer_features: Size of the hidden layers (default `w_dim`).
+            activation: ``"lrelu"`` or ``"linear"``.
+            lr_multiplier: Equalised learning rate of the layers.
+            w_avg_beta: Decay of the running mean of w.
+            skip: Extension: add a linear map of the normalised z to w.
+        """
         super().__init__()
         embed = 0 if c_dim == 0 else (w_dim if embed_features is None else embed_features)
         hidden = w_dim if layer_features is None else layer_features

@@ -96,15 +96,7 @@ def select_variant(
 
 
 class SuperResolution(nn.Module):
-    """Modulated blocks on the feature image plus the enlarged raw image.
-
-    Args:
-        in_channels: Channels of the feature image.
-        variant: Sizes.
-        w_dim: Size of the latent.
-        conv_clamp: Limit of the absolute activations, or None.
-        antialias: Of the resize in front of the first block.
-    """
+    """Modulated blocks on the feature image plus the enlarged raw image."""
 
     def __init__(
         self,
@@ -115,6 +107,15 @@ class SuperResolution(nn.Module):
         conv_clamp: float | None,
         antialias: bool,
     ) -> None:
+        """Build the layers.
+
+        Args:
+            in_channels: Channels of the feature image.
+            variant: Sizes.
+            w_dim: Size of the latent.
+            conv_clamp: Limit of the absolute activations, or None.
+            antialias: Of the resize in front of the first block.
+        """
         super().__init__()
         self.variant = variant
         self.antialias = antialias
@@ -137,7 +138,13 @@ class SuperResolution(nn.Module):
             previous = width
 
     def forward(
-        self, image_raw: Tensor, features: Tensor, ws: Tensor, *, noise_mode: str = "none"
+        self,
+        image_raw: Tensor,
+        features: Tensor,
+        ws: Tensor,
+        *,
+        noise_mode: str = "none",
+        patch: bool = False,
     ) -> Tensor:
         """Enlarge.
 
@@ -146,12 +153,17 @@ class SuperResolution(nn.Module):
             features: `[B, in_channels, R, R]` in [-1, 1].
             ws: `[B, num_ws, w_dim]`; only the last is used.
             noise_mode: ``"none"``, ``"const"`` or ``"random"``.
+            patch: The input is a cut-out at the input resolution: nothing is resized, the
+                result is as many times larger as for a whole image. Needs noise mode ``"none"``.
 
         Returns:
             `[B, 3, S, S]`, nominally in [-1, 1].
         """
         wanted, side = self.variant.input_resolution, features.shape[-1]
-        if side < wanted or (side > wanted and self.variant.shrinks):
+        if patch:
+            if noise_mode != "none":
+                raise ValueError(f"noise_mode is {noise_mode!r}; a patch needs 'none'")
+        elif side < wanted or (side > wanted and self.variant.shrinks):
             features = resize(features, wanted, antialias=self.antialias)
             image_raw = resize(image_raw, wanted, antialias=self.antialias)
         x, image = features, at_least_float32(image_raw).clone()
