@@ -3,15 +3,20 @@
 An independent implementation, number- and weight-compatible with NVIDIA's; see ORIGIN.md.
 """
 
+from .checkpoint_file import CheckpointError
 from .generator import Rendering, TriPlaneGenerator, build_generator
+from .loading import load_generator, save_generator
 from .rays import ray_directions
 from .renderer import PointSamples, RayBundle
 
 __all__ = [
+    "CheckpointError",
     "PointSamples",
     "RayBundle",
     "Rendering",
     "TriPlaneGenerator",
     "build_generator",
+    "load_generator",
     "ray_directions",
+    "save_generator",
 ]
