@@ -1,1 +1,1 @@
-"""TODO."""
+"""Ways from one photo to new views, all behind ``base.Method``."""
