@@ -1,7 +1,7 @@
 """Checkpoints that survive a kill at any instant.
 
 A checkpoint is a folder ``step_00000123`` with one ``<name>.safetensors`` per network and one
-``state.pt`` (optimisers, gradient scaler, RNG, config; read with ``weights_only=True``). It is written
+``state.pt`` (optimisers, records, RNG, config; read with ``weights_only=True``). It is written
 into ``.writing_*``, flushed to the disk, and renamed; a folder is removed by being renamed to
 ``.removing_*`` first. So whatever is called ``step_*`` is complete. No class is ever pickled.
 """
@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,13 @@ class Stateful:
     Attributes:
         networks: File name -> network (trained ones and their averages).
         optimizers: Name -> optimiser.
-        scaler: Gradient scaler of fp16 training, or None.
+        records: Name -> anything else with ``state_dict`` of plain numbers and tensors, e.g. running
+            means or the gradient scaler of fp16 training.
     """
 
     networks: Mapping[str, nn.Module]
     optimizers: Mapping[str, torch.optim.Optimizer]
-    scaler: Any = None
+    records: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _write_aside_and_rename(
         "step": step,
         "config": dict(config),
         "optimizers": {name: opt.state_dict() for name, opt in stateful.optimizers.items()},
-        "scaler": None if stateful.scaler is None else stateful.scaler.state_dict(),
+        "records": {name: record.state_dict() for name, record in stateful.records.items()},
         "rng": torch.get_rng_state(),
     }
     torch.save(state, aside / "state.pt")
@@ -119,7 +120,7 @@ def _write_aside_and_rename(
 
 
 def load_checkpoint(folder: Path, stateful: Stateful) -> Restored:
-    """Restore networks, optimisers, scaler and RNG in place.
+    """Restore networks, optimisers, records and RNG in place.
 
     Args:
         folder: A folder that ``save_checkpoint`` wrote.
@@ -149,8 +150,9 @@ def load_checkpoint(folder: Path, stateful: Stateful) -> Restored:
                 f"{folder / 'state.pt'} does not fit optimiser {name!r} ({error}); resume with the "
                 "optimizer of that run, or start anew with run.resume=never"
             ) from error
-    if stateful.scaler is not None and state["scaler"] is not None:
-        stateful.scaler.load_state_dict(state["scaler"])
+    for name, record in stateful.records.items():
+        if name in state["records"]:
+            record.load_state_dict(state["records"][name])
     torch.set_rng_state(state["rng"])
     return Restored(step=state["step"], config=state["config"])
 

@@ -19,7 +19,9 @@ class WeightAverage:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(f"train.ema_decay={decay} must be in [0, 1), e.g. 0.999; null turns it off")
+            raise ValueError(
+                f"train.ema_decay={decay} must be in [0, 1), e.g. 0.999; null turns it off"
+            )
         self.decay = decay
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
 

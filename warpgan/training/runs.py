@@ -37,13 +37,13 @@ class RunFolder:
     Attributes:
         path: The folder.
         resume_from: Checkpoint to continue from, or None to start anew.
-        lock: The right to write, held until released.
+        lock: The right to write, held until released; None in processes that do not write.
         notes: Remarks for the user about how the run starts.
     """
 
     path: Path
     resume_from: Path | None
-    lock: RunLock
+    lock: RunLock | None
     notes: tuple[str, ...] = ()
 
     @property

@@ -31,7 +31,7 @@ class NonFiniteLossError(RuntimeError):
         values = ", ".join(f"{name}={value:.4g}" for name, value in terms.items())
         super().__init__(
             f"{what} is not finite at step {step} ({values}). Samples: {', '.join(names)}. "
-            f"The step was not done; {last_good}. Look at these samples, lower optimizer.lr, or "
+            f"The step was not done; {last_good}. Look at these samples, lower train.learning_rate, or "
             "set train.gradient_clip"
         )
         self.step = step

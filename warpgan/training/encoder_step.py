@@ -1,0 +1,117 @@
+"""One training step of the inversion encoder, as a plain function of (modules, batch, step).
+
+photo -> encoder -> ws -> frozen generator -> render at the photo's own camera -> losses against the
+photo (facts: only the input view is supervised). The function has no branch on data, so that it runs on
+fake and meta devices; the check for a loss that is not a number lives in the loop.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from warpgan.encoders.inversion import resize_square
+from warpgan.losses import EncoderLosses, Reconstruction
+from warpgan.training.batch import Batch
+
+
+@dataclass(frozen=True)
+class EncoderModules:
+    """What the step works with.
+
+    Attributes:
+        encoder: Photo [B, 3, S, S] -> ws [B, num_ws, w_dim]; possibly wrapped for several processes.
+        generator: The frozen tri-plane generator; gradients run through it to ws.
+        losses: Named terms and their weighted sum, at their own size.
+        latent_avg: [1 or num_ws, w_dim] the mean latent that the encoder adds.
+        render_rays: Rays a side of the training render; None for the generator's own.
+        activation_checkpointing: Recompute the generator in the backward pass to save memory.
+    """
+
+    encoder: nn.Module
+    generator: nn.Module
+    losses: EncoderLosses
+    latent_avg: Tensor
+    render_rays: int | None = None
+    activation_checkpointing: bool = False
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step gives.
+
+    Attributes:
+        total: Weighted sum of the terms, a scalar with gradient.
+        terms: Name -> unweighted scalar of every term.
+        image: [B, 3, S, S] the rendered inversion.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+    image: Tensor
+
+
+def train_step(modules: EncoderModules, batch: Batch, step: int) -> StepResult:
+    """Forward pass and losses of one micro-batch.
+
+    Args:
+        modules: Networks and losses.
+        batch: Photos and cameras on the networks' device.
+        step: Optimiser step, from 0. Part of every trainer's signature; nothing of the encoder's
+            losses depends on it.
+
+    Returns:
+        Total, terms and the rendered inversion.
+    """
+    ws = modules.encoder(batch.photo)
+    if modules.activation_checkpointing:
+        image = checkpoint(
+            render_view, modules.generator, ws, batch.camera, modules.render_rays,
+            use_reentrant=False, preserve_rng_state=False,
+        )  # fmt: skip
+    else:
+        image = render_view(modules.generator, ws, batch.camera, modules.render_rays)
+    losses = modules.losses(
+        Reconstruction(
+            prediction=image,
+            target=batch.photo,
+            camera=batch.camera,
+            ws=ws,
+            latent_avg=modules.latent_avg,
+        )
+    )
+    return StepResult(total=losses.total, terms=dict(losses.terms), image=image)
+
+
+def render_view(
+    generator: nn.Module, ws: Tensor, camera: Tensor, rays: int | None = None
+) -> Tensor:
+    """Render codes at one camera each, deterministically.
+
+    Args:
+        generator: The tri-plane generator.
+        ws: [B, num_ws, w_dim].
+        camera: [B, 25].
+        rays: Rays a side; None for the generator's own.
+
+    Returns:
+        [B, 3, S, S], nominally in [-1, 1].
+    """
+    planes = generator.planes(ws, noise_mode="const")
+    return generator.render(planes, ws, camera, resolution=rays).image
+
+
+@torch.no_grad()
+def squared_error(image: Tensor, photo: Tensor) -> Tensor:
+    """Mean squared error of each inversion, clamped to [-1, 1], at the photo's size.
+
+    Args:
+        image: [B, 3, S, S] rendered inversions.
+        photo: [B, 3, S', S'] in [-1, 1].
+
+    Returns:
+        [B] float32.
+    """
+    image = resize_square(image.float(), photo.shape[-1]).clamp(-1, 1)
+    return (image - photo.float()).square().mean(dim=(1, 2, 3))

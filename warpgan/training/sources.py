@@ -1,0 +1,117 @@
+"""The images a run trains on and is validated on: a folder or zip, or portraits made once."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from warpgan.config import TrainConfig
+from warpgan.data.folder import ImageFolder
+
+HELD_OUT_SEED = 0
+_log = logging.getLogger(__name__)
+
+
+def open_training_images(config: TrainConfig) -> ImageFolder:
+    """Open ``data.path``, or the portraits that stand in for it.
+
+    Args:
+        config: The resolved config.
+
+    Returns:
+        The images, checked.
+
+    Raises:
+        FileNotFoundError: If the folder or zip does not exist.
+        ValueError: If there is no path and no portraits, or anything is wrong with the images.
+    """
+    data, size = config.data, config.scale.image_size
+    path = data.path
+    if path is None:
+        if data.portraits is None:
+            raise ValueError(
+                "data.path is not set; give a folder or zip of photographs in EG3D's layout "
+                "(data.path=/data/ffhq.zip), or train on portraits with data=portraits"
+            )
+        path = portraits_folder(
+            Path(config.paths.cache), split="train", count=data.portraits,
+            seed=data.portraits_seed, size=size,
+        )  # fmt: skip
+    return ImageFolder(
+        _existing(path, key="data.path"),
+        labels=data.labels if data.path is not None else None,
+        size=size,
+        skip_invalid=data.skip_invalid,
+        mirror=data.mirror,
+    )
+
+
+def open_held_out_images(config: TrainConfig) -> ImageFolder | None:
+    """Open ``eval.path``, or held-out portraits where training uses portraits.
+
+    Args:
+        config: The resolved config.
+
+    Returns:
+        The images, or None where ``eval.every=0`` or there are none.
+
+    Raises:
+        FileNotFoundError: If the folder or zip does not exist.
+        ValueError: If anything is wrong with the images.
+    """
+    evaluation, size = config.eval, config.scale.image_size
+    if evaluation.every == 0:
+        return None
+    path = evaluation.path
+    if path is None:
+        if config.data.path is not None or config.data.portraits is None:
+            _log.warning("eval.path is not set: training without validation")
+            return None
+        path = portraits_folder(
+            Path(config.paths.cache), split="celebahq", count=evaluation.count,
+            seed=HELD_OUT_SEED, size=size,
+        )  # fmt: skip
+    labels = evaluation.labels if evaluation.path is not None else None
+    return ImageFolder(_existing(path, key="eval.path"), labels=labels, size=size)
+
+
+def _existing(path: str | Path, *, key: str) -> Path:
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{key}={path} does not exist; give a folder or zip of square images with dataset.json, "
+            "or leave it out to use portraits"
+        )
+    return path
+
+
+def portraits_folder(cache: Path, *, split: str, count: int, seed: int, size: int) -> Path:
+    """Write a split of the embedded world once, and find it again afterwards.
+
+    Args:
+        cache: Folder of caches.
+        split: A split of `warpgan.data.portraits`.
+        count: People.
+        seed: Seed of the split.
+        size: Side in pixels.
+
+    Returns:
+        The folder, complete: it is written aside and renamed.
+    """
+    final = cache / "portraits" / f"{split}_{count}_seed{seed}_{size}px"
+    if final.is_dir():
+        return final
+    from warpgan.data.portraits.dataset import write_split
+
+    final.parent.mkdir(parents=True, exist_ok=True)
+    aside = final.with_name(f".writing_{final.name}_{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    _log.warning("writing %d portraits (%s) to %s, once", count, split, final)
+    write_split(aside, split, count=count, seed=seed, size=size)
+    try:
+        aside.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        shutil.rmtree(aside)
+    return final
