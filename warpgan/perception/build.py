@@ -96,9 +96,9 @@ def build_identity(
         )
         return IdentityNet(name, trunk, crop=cropper, pixels=nn.Identity(), differentiable=False)
     if name == "arcface_irse50":
-        from warpgan.perception.irse50 import IRSE50
+        from warpgan.perception.irse50 import IrSe50
 
-        trunk = IRSE50()
+        trunk = IrSe50()
         if pretrained:
             path = weights.resolve(name, root=weights_dir)
             _load_strictly(trunk, path)

