@@ -22,7 +22,7 @@ import torch
 
 import eg3d
 from warpgan import weights
-from warpgan.data.portraits import FAR, NEAR, Portrait, sample_latents
+from warpgan.data.portraits import Portrait, sample_latents
 from warpgan.metrics.generator_report import (
     METRICS,
     YAWS,
@@ -36,6 +36,8 @@ from warpgan.warp import depth_z_from_ray_length
 
 HELD_OUT_SEED = 990_001
 RANDOM_SEED = 990_002
+# Depth shown: the head and its shoulders, the nearest backdrop.
+SHOWN_NEAR, SHOWN_FAR = 2.3, 3.2
 
 
 def truth_sheet(
@@ -52,7 +54,7 @@ def truth_sheet(
         rows.append(images_of(truth.image) + _depths(truth.depth_z))
         rows.append(images_of(drawn.image[0]) + _depths(depth_z))
         names += [f"{person} truth", "generator"]
-    columns = [f"{yaw:+g}" for yaw in yaws]
+    columns = [_degrees(yaw) for yaw in yaws]
     return contact_sheet(
         rows,
         row_captions=names,
@@ -74,7 +76,7 @@ def random_sheet(
         rows.append(images_of(drawn.image[0]) + _depths(depth_z)[len(yaws) // 2 :][:1])
     return contact_sheet(
         rows,
-        column_captions=[f"{yaw:+g}" for yaw in yaws] + ["depth"],
+        column_captions=[_degrees(yaw) for yaw in yaws] + ["depth"],
         title=f"random z, seed {seed}",
     )
 
@@ -120,8 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"written to {options.out}")
 
 
+def _degrees(yaw: float) -> str:
+    return f"{yaw:+g}" if yaw else "0"
+
+
 def _depths(depth_z: torch.Tensor) -> list[np.ndarray]:
-    return [depth_picture(depth, near=NEAR, far=FAR) for depth in depth_z]
+    return [depth_picture(depth, near=SHOWN_NEAR, far=SHOWN_FAR) for depth in depth_z]
 
 
 def _write_text(path: Path, text: str) -> None:

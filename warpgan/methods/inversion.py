@@ -1,4 +1,4 @@
-"""The encoder alone: photo -> ``ws`` -> generator. Row A of the ablation, the base of the others."""
+"""The encoder alone: photo -> ``ws`` -> generator. Row A of the ablation, base of the others."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -17,7 +17,7 @@ from warpgan import cameras
 from warpgan.data.portraits import Portrait
 from warpgan.metrics.bootstrap import mean_interval
 from warpgan.metrics.depth import depth_error, mask_iou
-from warpgan.metrics.pixel import psnr, ssim
+from warpgan.metrics.pixel import PSNR_CEILING, psnr, ssim
 from warpgan.warp import depth_z_from_ray_length
 
 YAWS = (-60.0, -30.0, 0.0, 30.0, 60.0)
@@ -162,6 +162,8 @@ def evaluate_generator(
         }
         for view, yaw in enumerate(yaws):
             values = {name: column[view].item() for name, column in columns.items()}
+            for name in ("psnr", "psnr_foreground", "psnr_raw"):
+                values[name] = min(values[name], PSNR_CEILING)
             rows.append(GeneratorRow(person=person, yaw=float(yaw), **values))
     return GeneratorReport(rows=tuple(rows), size=size, rays=rays)
 

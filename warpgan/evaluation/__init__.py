@@ -1,0 +1,1 @@
+"""A method on a data set: what is compared with what, the numbers, and their records."""

@@ -1,0 +1,142 @@
+"""The metrics of one comparison, with the nets that they need."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from warpgan import weights
+from warpgan.metrics.pixel import PSNR_CEILING, psnr, ssim
+from warpgan.perception import IdentityNet, PerceptualNet, build_identity, build_perceptual
+
+ARCFACE_FILES = ("arcface_glintr100", "arcface_w600k_r50")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Numbers of ``N`` comparisons.
+
+    Attributes:
+        values: metric to ``[N]`` float64, in the order of the suite's columns.
+        embeddings: identity metric to ``[N, 2, D]`` float32: of the image, of the photo.
+    """
+
+    values: Mapping[str, np.ndarray]
+    embeddings: Mapping[str, np.ndarray]
+
+
+class MetricSuite:
+    """PSNR, SSIM, perceptual distances and identity cosines.
+
+    Attributes:
+        columns: names of the metrics, in order.
+        identity: names of those that are identity cosines.
+        training_nets: names of those whose net was also a training loss: the paper's protocol,
+            printed for comparison, never what a ranking rests on.
+    """
+
+    def __init__(
+        self,
+        *,
+        perceptual: Sequence[PerceptualNet] = (),
+        identity: Mapping[str, IdentityNet] | None = None,
+        training_nets: Sequence[str] = (),
+        files: Sequence[Path] = (),
+    ) -> None:
+        """Take built nets.
+
+        Args:
+            perceptual: compared pairwise.
+            identity: name of the metric to its net.
+            training_nets: see the class.
+            files: weight files of the nets.
+        """
+        self._perceptual = {net.name: net for net in perceptual}
+        self._identity = dict(identity or {})
+        self.identity = tuple(self._identity)
+        self.columns = ("psnr", "ssim", *self._perceptual, *self._identity)
+        self.files = tuple(files)
+        unknown = sorted(set(training_nets) - set(self.columns))
+        if unknown:
+            raise ValueError(
+                f"training_nets names {unknown[0]}, which is none of {', '.join(self.columns)}"
+            )
+        self.training_nets = tuple(training_nets)
+
+    def to(self, device: torch.device) -> "MetricSuite":
+        """Move the nets."""
+        for net in (*self._perceptual.values(), *self._identity.values()):
+            net.to(device)
+        return self
+
+    def lower_is_better(self, column: str) -> bool:
+        """Whether a metric is a distance."""
+        return column in self._perceptual
+
+    @torch.no_grad()
+    def measure(self, images: Tensor, photos: Tensor, cameras: Tensor) -> Measured:
+        """Compare images with photos.
+
+        Args:
+            images: ``[N, 3, S, S]``; clamped to [-1, 1] before anything else.
+            photos: the same shape, in [-1, 1].
+            cameras: labels ``[N, 25]`` of both.
+        """
+        images = images.float().clamp(-1, 1)
+        values = {
+            "psnr": psnr(images, photos).clamp(max=PSNR_CEILING),
+            "ssim": ssim(images, photos),
+        }
+        for name, net in self._perceptual.items():
+            values[name] = net.distance(images, photos)
+        embeddings = {}
+        for name, net in self._identity.items():
+            pair = torch.stack([net(images, cameras), net(photos, cameras)], 1)
+            values[name] = (pair[:, 0].double() * pair[:, 1].double()).sum(1)
+            embeddings[name] = pair.float().cpu().numpy()
+        return Measured(
+            values={name: value.double().cpu().numpy() for name, value in values.items()},
+            embeddings=embeddings,
+        )
+
+
+def build_suite(
+    *,
+    perceptual: Sequence[str] = (),
+    identity: Sequence[Mapping[str, str]] = (),
+    training_nets: Sequence[str] = (),
+    weights_dir: str | Path | None = None,
+) -> MetricSuite:
+    """Build the nets by name.
+
+    Args:
+        perceptual: names of ``warpgan.perception.PERCEPTUAL_NETS``.
+        identity: mappings ``{net: NAME, crop: aligned or legacy}``; a metric with the legacy crop
+            is called ``NAME_legacy``.
+        training_nets: names of the metrics whose net was also a training loss.
+        weights_dir: folder of external weights; the configured one if ``None``.
+
+    Raises:
+        FileNotFoundError: if the file of a net is absent; the message says where it goes.
+        ValueError: for an unknown name.
+    """
+    nets = {}
+    for choice in identity:
+        name, crop = choice["net"], choice.get("crop", "aligned")
+        column = name if crop == "aligned" else f"{name}_{crop}"
+        nets[column] = build_identity(name, crop=crop, weights_dir=weights_dir)
+    files = []
+    for name in dict.fromkeys([*perceptual, *(choice["net"] for choice in identity)]):
+        if name == "arcface_onnx":
+            files.append(weights.resolve_first(ARCFACE_FILES, root=weights_dir))
+        else:
+            files.append(weights.resolve(name, root=weights_dir))
+    return MetricSuite(
+        perceptual=[build_perceptual(name, weights_dir=weights_dir) for name in perceptual],
+        identity=nets,
+        training_nets=training_nets,
+        files=files,
+    )
