@@ -1,7 +1,8 @@
 """Command lines of the entry points: Hydra underneath, and one plain message for a user's mistake.
 
-``run_entry`` composes the config once before Hydra does, so that a wrong override ends in a sentence
-that names the key and the fix, not in a stack trace. ``HYDRA_FULL_ERROR=1`` shows the trace.
+``run_entry`` composes the config once before Hydra does, so that a wrong override ends in a
+sentence that names the key and the fix, not in a stack trace. ``HYDRA_FULL_ERROR=1`` shows the
+trace.
 """
 
 import difflib
@@ -21,7 +22,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from warpgan.config import CONFIG_DIR, TrainConfig
+from warpgan.config import CONFIG_DIR, TrainConfig, flatten
 
 EXIT_USER_ERROR = 2
 SCHEMAS = {"train_schema": TrainConfig}
@@ -107,8 +108,8 @@ def explain(error: Exception, *, config_name: str, overrides: Sequence[str]) -> 
         or "extraneous" in text
     ):
         return (
-            f"cannot read the override ({_first_line(error)}); write key=value without blanks, lists "
-            "as key=[1,2], and quote values with special signs: 'key=\"a,b\"'"
+            f"cannot read the override ({_first_line(error)}); write key=value without blanks, "
+            "lists as key=[1,2], and quote values with special signs: 'key=\"a,b\"'"
         )
     key = _faulty_key(chain, text, overrides)
     given = next((word for word in overrides if word.lstrip("+~").split("=")[0] == key), key)
@@ -132,8 +133,6 @@ def _faulty_key(chain: Sequence[Exception], text: str, overrides: Sequence[str])
 
 
 def _known_keys(config_name: str) -> list[str]:
-    from warpgan.training.runs import flatten
-
     plain = OmegaConf.to_container(compose_config(config_name), resolve=True)
     return sorted(flatten(plain))
 

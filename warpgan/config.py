@@ -1,9 +1,10 @@
 """Schema of the configuration, and the checks that need no file.
 
-The YAML under ``configs/`` is merged into these dataclasses, so a misspelt key is refused wherever it
-stands. Nodes typed ``Any`` carry a ``_target_``, whose constructor is their schema.
+The YAML under ``configs/`` is merged into these dataclasses, so a misspelt key is refused wherever
+it stands. Nodes typed ``Any`` carry a ``_target_``, whose constructor is their schema.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,18 @@ def check_config(config: TrainConfig) -> None:
             f"train.warmup_steps={config.train.warmup_steps} must be below "
             f"train.steps={config.train.steps}"
         )
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn a nested config into ``{"train.steps": 10, ...}``; lists are values."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, prefix=f"{name}."))
+        else:
+            flat[name] = value
+    return flat
 
 
 def _look_up(config: object, key: str) -> Any:

@@ -3,15 +3,15 @@
     python -m warpgan.train encoder=swin
     python -m warpgan.train --help
 
-Exit codes: 0 done; 2 a mistake in the command, config or data; 75 stopped by SIGTERM or SIGINT after
-saving (the same command continues); 1 anything else, e.g. a loss that is not a number.
+Exit codes: 0 done; 2 a mistake in the command, config or data; 75 stopped by SIGTERM or SIGINT
+after saving (the same command continues); 1 anything else, e.g. a loss that is not a number.
 """
 
 import logging
-import os
 import sys
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from omegaconf import DictConfig
@@ -119,7 +119,7 @@ def _announce(
     print(
         f"run {run.path}  preset {settings.run.preset}  seed {settings.run.seed}  "
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}  "
-        f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)  {parameters / 1e6:.2f} M parameters",
+        f"{torch.get_num_threads()} thread(s)  {parameters / 1e6:.2f} M parameters",
         flush=True,
     )
 

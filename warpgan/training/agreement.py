@@ -1,4 +1,4 @@
-"""What all processes must agree on before a backward pass: is the loss a number, does anyone stop."""
+"""What all processes agree on before a backward pass: is the loss a number, does anyone stop."""
 
 import math
 from collections.abc import Mapping

@@ -29,8 +29,8 @@ class Stateful:
     Attributes:
         networks: File name -> network (trained ones and their averages).
         optimizers: Name -> optimiser.
-        records: Name -> anything else with ``state_dict`` of plain numbers and tensors, e.g. running
-            means or the gradient scaler of fp16 training.
+        records: Name -> anything else with a ``state_dict`` of plain numbers and tensors, e.g.
+            running means or the gradient scaler of fp16 training.
     """
 
     networks: Mapping[str, nn.Module]
@@ -179,8 +179,8 @@ def read_state(folder: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(
-            f"{path} cannot be read as a checkpoint of this project ({type(error).__name__}); it is "
-            "truncated or foreign. Resume from an older step_N folder with run.resume=PATH"
+            f"{path} cannot be read as a checkpoint of this project ({type(error).__name__}); it "
+            "is truncated or foreign. Resume from an older step_N folder with run.resume=PATH"
         ) from error
     version = state.get("format_version") if isinstance(state, dict) else None
     if version != FORMAT_VERSION:

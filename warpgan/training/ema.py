@@ -18,6 +18,7 @@ class WeightAverage:
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
+        """Copy the network; see the class."""
         if not 0 <= decay < 1:
             raise ValueError(
                 f"train.ema_decay={decay} must be in [0, 1), e.g. 0.999; null turns it off"

@@ -1,9 +1,9 @@
 """Training of the inversion encoder, top to bottom.
 
 Every optimiser step: learning rate from the step, the step's samples from (seed, step), forward and
-losses of each micro-batch, one look over all processes at whether the loss is a number and whether to
-stop, backward, optimiser, weight average. Numbers, pictures, validation and checkpoints follow at their
-own intervals. Nothing depends on how many times the run was interrupted.
+losses of each micro-batch, one look over all processes at whether the loss is a number and whether
+to stop, backward, optimiser, weight average. Numbers, pictures, validation and checkpoints follow
+at their own intervals. Nothing depends on how many times the run was interrupted.
 """
 
 from collections.abc import Mapping
@@ -93,7 +93,8 @@ def train_encoder(job: EncoderTraining, run: RunFolder) -> Outcome:
         The last step and whether a signal ended the run.
 
     Raises:
-        NonFiniteLossError: If the loss or its gradient is not a number; the last good checkpoint stays.
+        NonFiniteLossError: If the loss or its gradient is not a number; the last good checkpoint
+            stays.
     """
     accelerator, modules, settings = job.accelerator, job.modules, job.config.train
     seed, main = job.config.run.seed, accelerator.is_main_process

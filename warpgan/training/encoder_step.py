@@ -1,8 +1,8 @@
 """One training step of the inversion encoder, as a plain function of (modules, batch, step).
 
 photo -> encoder -> ws -> frozen generator -> render at the photo's own camera -> losses against the
-photo (facts: only the input view is supervised). The function has no branch on data, so that it runs on
-fake and meta devices; the check for a loss that is not a number lives in the loop.
+photo; no novel view enters (paper, section 3.2). The function has no branch on data, so that it
+runs on fake and meta devices; the check for a loss that is not a number lives in the loop.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ class EncoderModules:
     """What the step works with.
 
     Attributes:
-        encoder: Photo [B, 3, S, S] -> ws [B, num_ws, w_dim]; possibly wrapped for several processes.
+        encoder: Photo [B, 3, S, S] -> ws [B, num_ws, w_dim]; possibly wrapped for several
+            processes.
         generator: The frozen tri-plane generator; gradients run through it to ws.
         losses: Named terms and their weighted sum, at their own size.
         latent_avg: [1 or num_ws, w_dim] the mean latent that the encoder adds.

@@ -1,7 +1,7 @@
 """One writer per run folder.
 
-The lock is the system's own (``flock``): it ends with the process that holds it, however that process
-ends, so a stale lock needs no clean-up. The file's text only serves the message.
+The lock is the system's own (``flock``): it ends with the process that holds it, however that
+process ends, so a stale lock needs no clean-up. The file's text only serves the message.
 """
 
 import fcntl
@@ -25,6 +25,7 @@ class RunLock:
     """
 
     def __init__(self, folder: Path) -> None:
+        """Take the lock; see the class."""
         self.path = folder / ".lock"
         self._file: TextIO | None = self._acquire()
 
@@ -42,8 +43,8 @@ class RunLock:
                 if waited >= _PATIENCE_SECONDS or not _is_dead(owner):
                     file.close()
                     raise ValueError(
-                        f"run folder {self.path.parent} is being written by {owner or 'a process'}; "
-                        "wait for it, stop it, or choose another run.name"
+                        f"run folder {self.path.parent} is being written by "
+                        f"{owner or 'a process'}; wait for it, stop it, or choose another run.name"
                     ) from None
                 time.sleep(0.25)
                 waited += 0.25

@@ -11,8 +11,8 @@ from torch.utils.tensorboard import SummaryWriter
 class RunLog:
     """Writes scalars and image grids of one run.
 
-    A resumed run first drops what an interrupted one wrote beyond the checkpoint, so that every step
-    stands in the records once.
+    A resumed run first drops what an interrupted one wrote beyond the checkpoint, so that every
+    step stands in the records once.
 
     Args:
         folder: The run folder.
@@ -20,6 +20,7 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, *, step: int = 0) -> None:
+        """Open the records; see the class."""
         self.path = folder / "metrics.jsonl"
         drop_records_after(self.path, step=step)
         self._file = open(self.path, "a")  # noqa: SIM115 - open as long as the run

@@ -1,7 +1,7 @@
 """Which sample is seen when: a pure function of (seed, step).
 
-The global batch of step ``s`` holds the samples at positions ``s * B ... s * B + B - 1`` of an endless
-sequence of shuffled epochs. Micro-batch ``m`` of process ``p`` is the contiguous slice
+The global batch of step ``s`` holds the samples at positions ``s * B ... s * B + B - 1`` of an
+endless sequence of shuffled epochs. Micro-batch ``m`` of process ``p`` is the contiguous slice
 ``(m * processes + p) * b ... + b`` of it, so that the union over processes and micro-batches is the
 same whatever their number. A resumed run needs no loader state.
 """
@@ -31,7 +31,8 @@ def micro_batch_size(batch_size: int, *, processes: int, accumulation: int) -> i
     parts = processes * accumulation
     if batch_size < 1 or accumulation < 1:
         raise ValueError(
-            f"train.batch_size={batch_size} and train.accumulation={accumulation} must be at least 1"
+            f"train.batch_size={batch_size} and train.accumulation={accumulation} must be at "
+            "least 1"
         )
     if batch_size % parts:
         raise ValueError(
@@ -68,6 +69,7 @@ class StepOrder(Sampler[list[int]]):
         process: int = 0,
         processes: int = 1,
     ) -> None:
+        """Check the sizes; see the class."""
         if count < 1:
             raise ValueError("the data set holds no image; give a folder with images in data.path")
         self.count = count
@@ -85,7 +87,7 @@ class StepOrder(Sampler[list[int]]):
         return max(0, self.stop - self.start) * self.accumulation
 
     def first_index(self, micro_step: int) -> int:
-        """Global index, within a step's batch, of the first sample of micro-batch ``micro_step``."""
+        """Global index, within a step's batch, of a micro-batch's first sample."""
         return (micro_step * self.processes + self.process) * self.micro
 
     def __iter__(self) -> Iterator[list[int]]:

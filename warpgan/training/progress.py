@@ -25,6 +25,7 @@ class Progress:
     """
 
     def __init__(self, step: int, steps: int, *, batch_size: int, visible: bool = True) -> None:
+        """Start the clock; see the class."""
         self._first, self._steps, self._batch_size = step, steps, batch_size
         self._visible = visible
         self._began = time.monotonic()

@@ -7,6 +7,7 @@ class RunningMean:
     """Adds up named numbers in double precision until they are taken."""
 
     def __init__(self) -> None:
+        """Start with nothing."""
         self._sums: dict[str, float] = {}
         self._weight = 0.0
 

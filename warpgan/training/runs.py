@@ -1,7 +1,7 @@
 """The run folder: what it holds, and when a run may write into it.
 
 ```
-runs/NAME/config.yaml      the resolved config            starts.jsonl    one line a start: step, time,
+runs/NAME/config.yaml      the resolved config            starts.jsonl    one line a start: step,
      overrides.txt         what was typed                                 revision, versions, seed
      metrics.jsonl         numbers, one line a record     tensorboard/    the same and image grids
      checkpoints/step_N/   complete checkpoints           <network>.safetensors   final weights
@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from warpgan.config import flatten
 from warpgan.training.checkpoint import list_checkpoints, read_state, remove_leftovers
 from warpgan.training.lock import RunLock
 
@@ -78,9 +79,10 @@ def open_run_folder(
     Args:
         path: The run folder; made if missing.
         config: The resolved config.
-        resume: ``auto`` continues the newest checkpoint here if the config matches; ``never`` refuses
-            a folder with checkpoints; a path is the checkpoint (``step_N``, or a run folder: its
-            newest) that a folder without checkpoints begins from, whatever its config.
+        resume: ``auto`` continues the newest checkpoint here if the config matches; ``never``
+            refuses a folder with checkpoints; a path is the checkpoint (``step_N``, or a run
+            folder: its newest) that a folder without checkpoints begins from, whatever its
+            config.
         overwrite: Empty the run folder and start anew.
         free_keys: Dotted keys that may differ from the folder's config (a key covers those below).
 
@@ -88,7 +90,8 @@ def open_run_folder(
         The opened folder.
 
     Raises:
-        ValueError: If the folder belongs to another config or to something else, or is being written.
+        ValueError: If the folder belongs to another config or to something else, or is being
+            written.
         FileNotFoundError: If ``resume`` is a path without a checkpoint.
     """
     path.mkdir(parents=True, exist_ok=True)
@@ -118,8 +121,8 @@ def _choose_start(
     if resume == "never":
         if own:
             raise ValueError(
-                f"run.resume=never, but {path} holds {len(own)} checkpoint(s) up to {own[-1].name}; "
-                "choose another run.name, or delete them with run.overwrite=true"
+                f"run.resume=never, but {path} holds {len(own)} checkpoint(s) up to "
+                f"{own[-1].name}; choose another run.name, or delete them with run.overwrite=true"
             )
         return None, []
     if own:
@@ -159,21 +162,9 @@ def find_checkpoint(path: Path) -> Path:
         if found:
             return found[-1]
     raise FileNotFoundError(
-        f"run.resume={path} names no checkpoint; give auto, never, a folder .../checkpoints/step_N, "
-        "or the folder of a run that has checkpoints"
+        f"run.resume={path} names no checkpoint; give auto, never, a folder "
+        ".../checkpoints/step_N, or the folder of a run that has checkpoints"
     )
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn a nested config into ``{"train.steps": 10, ...}``; lists are values."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat.update(flatten(value, prefix=f"{name}."))
-        else:
-            flat[name] = value
-    return flat
 
 
 def differing_keys(

@@ -1,7 +1,8 @@
 """Randomness as a pure function of (seed, step, global sample index), never of a rank.
 
-A draw depends on what it is for and on which sample it is for. Two processes therefore draw what one
-would, and a resumed run draws what an uninterrupted one would, without any stored stream position.
+A draw depends on what it is for and on which sample it is for. Two processes therefore draw what
+one would, and a resumed run draws what an uninterrupted one would, without any stored stream
+position.
 """
 
 import hashlib

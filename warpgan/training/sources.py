@@ -79,8 +79,8 @@ def _existing(path: str | Path, *, key: str) -> Path:
     path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(
-            f"{key}={path} does not exist; give a folder or zip of square images with dataset.json, "
-            "or leave it out to use portraits"
+            f"{key}={path} does not exist; give a folder or zip of square images with "
+            "dataset.json, or leave it out to use portraits"
         )
     return path
 

@@ -28,11 +28,12 @@ class NonFiniteLossError(RuntimeError):
         names: Sequence[str],
         last_good: str,
     ) -> None:
+        """Word the message; see the class."""
         values = ", ".join(f"{name}={value:.4g}" for name, value in terms.items())
         super().__init__(
             f"{what} is not finite at step {step} ({values}). Samples: {', '.join(names)}. "
-            f"The step was not done; {last_good}. Look at these samples, lower train.learning_rate, or "
-            "set train.gradient_clip"
+            f"The step was not done; {last_good}. Look at these samples, lower "
+            "train.learning_rate, or set train.gradient_clip"
         )
         self.step = step
         self.names = tuple(names)
@@ -42,6 +43,7 @@ class StopSignal:
     """Remembers SIGTERM and SIGINT until the loop asks. A second signal ends at once."""
 
     def __init__(self) -> None:
+        """Nothing received yet."""
         self.received: str | None = None
         self._previous: dict[int, object] = {}
 
