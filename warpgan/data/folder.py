@@ -21,7 +21,6 @@ from warpgan.cameras import mirror_label
 from warpgan.data.images import (
     SUFFIXES,
     decode_image,
-    looks_complete,
     read_header,
     to_unit_range,
 )
@@ -218,18 +217,13 @@ def _image_fault(
     store: Store, name: str, size: int, upscale: bool, *, decode: bool
 ) -> Fault | None:
     try:
-        if store.seekable(name):
-            with store.open(name) as stream:
-                width, height = read_header(stream, name)
-            with store.open(name) as stream:
-                decode = decode or not looks_complete(stream, name)
-        else:
-            with store.open(name) as stream:
-                width, height = read_header(stream, name)
-        if decode:
+        with store.open(name) as stream:
+            header = read_header(stream, name, look_at_end=store.seekable(name))
+        if decode or not header.complete:
             decode_image(store.read(name), name)
     except (ValueError, OSError) as error:
         return Fault("image cannot be read", name, str(error).removeprefix(f"{name} "))
+    width, height = header.width, header.height
     if width != height:
         detail = f"{width} x {height}; crop it by `python -m warpgan.data.crop_photo`"
         return Fault("image is not square", name, detail)

@@ -7,6 +7,7 @@ as most viewers show them. PNG, JPEG and WebP are read.
 
 import io
 import struct
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FORMATS = ("PNG", "JPEG", "WEBP")
+ORIENTATION_TAG = 0x0112
 MAX_PIXELS = 80_000_000
 """Larger images are refused: a small file can claim any size and exhaust the memory."""
 
@@ -28,33 +30,43 @@ class ImageError(ValueError):
     """An image file that cannot be used; the message names it."""
 
 
-def read_header(stream: BinaryIO, name: str) -> tuple[int, int]:
-    """Width and height of an image, upright, without decoding its pixels.
+@dataclass(frozen=True)
+class ImageHeader:
+    """What an image file says of itself.
+
+    Attributes:
+        width: Pixels, upright.
+        height: Pixels, upright.
+        complete: False if the file does not end as a whole PNG or JPEG does. Only a hint: bytes
+            that a camera appended look the same, so decode before refusing.
+    """
+
+    width: int
+    height: int
+    complete: bool
+
+
+def read_header(stream: BinaryIO, name: str, *, look_at_end: bool = True) -> ImageHeader:
+    """Read an image's size, and look for its end marker, without decoding the pixels.
+
+    Args:
+        stream: The file.
+        name: How errors call it.
+        look_at_end: Off for streams that would have to be read whole; ``complete`` is then True.
 
     Raises:
         ImageError: No PNG, JPEG or WebP, or more than `MAX_PIXELS`.
     """
     with _open(stream, name) as picture:
         width, height = picture.size
-        rotated = picture.format == "JPEG" and picture.getexif().get(0x0112, 1) >= 5
-    return (height, width) if rotated else (width, height)
-
-
-def looks_complete(stream: BinaryIO, name: str) -> bool:
-    """False if the end marker of a PNG or JPEG is not where a whole file has it.
-
-    A cheap hint for seekable streams: bytes appended by a camera look incomplete too, so what
-    fails here is to be decoded before it is refused.
-    """
-    with _open(stream, name) as picture:
-        ending = _ENDINGS.get(picture.format)
-        stream.seek(0, io.SEEK_END)
-        length = stream.tell()
-        if ending is None:
-            stream.seek(4)
-            return int.from_bytes(stream.read(4), "little") + 8 <= length
-        stream.seek(max(0, length - 64))
-        return ending in stream.read()
+        if picture.format == "JPEG" and picture.getexif().get(ORIENTATION_TAG, 1) >= 5:
+            width, height = height, width
+        complete = True
+        if look_at_end and picture.format in _ENDINGS:
+            length = stream.seek(0, io.SEEK_END)
+            stream.seek(max(0, length - 64))
+            complete = _ENDINGS[picture.format] in stream.read()
+    return ImageHeader(width, height, complete)
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
@@ -78,12 +90,14 @@ def to_unit_range(image: np.ndarray, size: int) -> Tensor:
     Integer reductions are exact means of the pixels of a cell; other factors use an antialiased
     bicubic filter, clamped to the range.
     """
-    tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1
-    side = tensor.shape[-1]
-    if side == size:
-        return tensor.contiguous()
+    side = image.shape[0]
     if side % size == 0:
-        return functional.avg_pool2d(tensor, side // size)
+        cell = side // size
+        # integer sums: the same bits in any order, so a flipped file gives the flipped tensor
+        sums = image.reshape(size, cell, size, cell, 3).sum(axis=(1, 3), dtype=np.uint32)
+        means = torch.from_numpy(sums.astype(np.float32)).permute(2, 0, 1) / cell**2
+        return (means / 127.5 - 1).contiguous()
+    tensor = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1
     resized = functional.interpolate(
         tensor[None], (size, size), mode="bicubic", align_corners=False, antialias=True
     )
