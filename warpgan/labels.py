@@ -12,6 +12,7 @@ import json
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,7 +185,7 @@ def read_label_file(path: str | Path) -> LabelFile:
             content = archive.read(LABEL_FILE_NAME)
     except KeyError as error:
         raise FileNotFoundError(f"{path} holds no {LABEL_FILE_NAME} at its top") from error
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError) as error:
         raise ValueError(f"{path} is not a readable zip: {error}") from error
     return parse_label_file(content, source=f"{path}:{LABEL_FILE_NAME}")
 
@@ -214,7 +215,7 @@ def parse_label_file(content: bytes, *, source: str) -> LabelFile:
         )
     if not isinstance(entries, list):
         raise ValueError(
-            f'{source}: "labels" is a {type(entries).__name__}; expected a list of '
+            f'{source}: "labels" holds {json.dumps(entries):.40}; expected a list of '
             "[image path, [25 floats]]"
         )
     return _parse_entries(entries)

@@ -91,7 +91,7 @@ def test_truncation_is_noticed(extension):
         cut = content[: int(len(content) * share)]
         if extension != ".webp":  # Pillow refuses those on opening
             assert not read_header(io.BytesIO(cut), "x").complete
-        with pytest.raises(images.ImageError, match="^x is (damaged|no readable)"):
+        with pytest.raises(images.ImageError, match="^x is damaged"):
             decode_image(cut, "x")
 
 

@@ -111,7 +111,7 @@ class ImageFolder(Dataset):
         self.skipped = tuple(faults)
         if faults:
             logger.warning(
-                "%s: going on without %d invalid entries\n%s",
+                "%s: going on without invalid entries: %d\n%s",
                 path,
                 len(faults),
                 describe_faults(faults),
@@ -164,18 +164,18 @@ class ImageFolder(Dataset):
             self._images()
             deeper = [other for other in self._store.names if other.endswith("/" + name)]
             hint = (
-                f"found {deeper[0]}: give that folder, or pack the folder's content"
+                f"found {deeper[0]}: give that folder, or pack what is in it"
                 if deeper
-                else "write one ({'labels': [[image path, [25 floats]], ...]}), name a label file, "
+                else 'write one ({"labels": [[image path, [25 floats]], ...]}), name a label file, '
                 "or make the folder by `python -m warpgan.data.crop_photo`"
-            ).replace("'", '"')
+            )
             raise FileNotFoundError(f"{self._store.path} has no {name}; {hint}")
         return parse_label_file(self._store.read(name), source=f"{self._store.path}/{name}")
 
     def _refuse(self, faults: Sequence[Fault]) -> None:
         if faults and not self.skip_invalid:
             raise ValueError(
-                f"{self._store.path}: {len(faults)} invalid entries; correct them, or set "
+                f"{self._store.path}: invalid entries: {len(faults)}; correct them, or set "
                 f"skip_invalid=true to go on without them\n{describe_faults(faults)}"
             )
 

@@ -7,8 +7,12 @@ as most viewers show them. PNG, JPEG and WebP are read.
 
 import io
 import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -22,7 +26,16 @@ ORIENTATION_TAG = 0x0112
 MAX_PIXELS = 80_000_000
 """Larger images are refused: a small file can claim any size and exhaust the memory."""
 
-_DECODING_ERRORS = (OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error)
+_DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    IndexError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    BadZipFile,
+)
 _ENDINGS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 
 
@@ -57,7 +70,7 @@ def read_header(stream: BinaryIO, name: str, *, look_at_end: bool = True) -> Ima
     Raises:
         ImageError: No PNG, JPEG or WebP, or more than `MAX_PIXELS`.
     """
-    with _open(stream, name) as picture:
+    with _reported(name), _open(stream, name) as picture:
         width, height = picture.size
         if picture.format == "JPEG" and picture.getexif().get(ORIENTATION_TAG, 1) >= 5:
             width, height = height, width
@@ -75,13 +88,9 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
     Raises:
         ImageError: Unreadable, truncated or too large; ``name`` is in the message.
     """
-    with _open(io.BytesIO(content), name) as picture:
-        try:
-            picture.load()
-            upright = ImageOps.exif_transpose(picture)
-            return np.asarray(_to_rgb(upright))
-        except _DECODING_ERRORS as error:
-            raise ImageError(f"{name} is damaged or truncated: {error}") from error
+    with _reported(name), _open(io.BytesIO(content), name) as picture:
+        picture.load()
+        return np.asarray(_to_rgb(ImageOps.exif_transpose(picture)))
 
 
 def to_unit_range(image: np.ndarray, size: int) -> Tensor:
@@ -104,13 +113,23 @@ def to_unit_range(image: np.ndarray, size: int) -> Tensor:
     return resized[0].clamp(-1, 1)
 
 
-def _open(stream: BinaryIO, name: str) -> Image.Image:
+@contextmanager
+def _reported(name: str) -> Iterator[None]:
+    """Turn what Pillow and zips raise on damaged files into an error that names the file."""
     try:
-        picture = Image.open(stream, formats=FORMATS)
+        yield
+    except ImageError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(f"{name} is no PNG, JPEG or WebP") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} is too large: {error}") from error
     except _DECODING_ERRORS as error:
-        raise ImageError(f"{name} is no readable PNG, JPEG or WebP: {error}") from error
+        raise ImageError(f"{name} is damaged or truncated: {error}") from error
+
+
+def _open(stream: BinaryIO, name: str) -> Image.Image:
+    picture = Image.open(stream, formats=FORMATS)
     width, height = picture.size
     if width * height > MAX_PIXELS:
         picture.close()

@@ -36,7 +36,7 @@ def open_store(path: str | Path) -> Store:
 
     Raises:
         FileNotFoundError: ``path`` does not exist.
-        ValueError: ``path`` is a file but no zip, or a zip that cannot be read.
+        ValueError: ``path`` is a file but no zip, or a zip that is damaged or encrypted.
     """
     path = Path(path)
     if path.is_dir():
@@ -156,6 +156,12 @@ def _open_zip(path: Path) -> ZipStore:
         raise ValueError(
             f"{path} starts like a zip but cannot be read ({error}); copy or pack it again"
         ) from error
+    encrypted = [member.filename for member in members if member.flag_bits & 1]
+    if encrypted:
+        raise ValueError(
+            f"{path} is encrypted ({encrypted[0]} and {len(encrypted) - 1} others); pack it "
+            "without a password"
+        )
     member_names: dict[str, str] = {}
     faults = []
     for member in members:
@@ -164,8 +170,6 @@ def _open_zip(path: Path) -> ZipStore:
             fault = Fault("zip member leads outside the folder", repr(member.filename))
         elif member.is_dir() or any(_hidden(part) for part in name.split("/")):
             continue
-        elif member.flag_bits & 1:
-            fault = Fault("zip member is encrypted", name)
         elif name in member_names:
             fault = Fault("zip holds a name twice", name)
         else:
