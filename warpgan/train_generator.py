@@ -38,9 +38,7 @@ def build_mini_generator(config: GeneratorTrainConfig) -> eg3d.TriPlaneGenerator
         "backdrop_centre": list(portraits.BACKDROP_CENTRE),
     }
     torch.manual_seed(config.run.seed)
-    return eg3d.build_generator(
-        kwargs, neural_rendering_resolution=config.rays, plane_axes="fixed"
-    )
+    return eg3d.build_generator(kwargs, neural_rendering_resolution=config.rays, plane_axes="fixed")
 
 
 def main(config: DictConfig, overrides: list[str]) -> None:

@@ -94,11 +94,12 @@ def draw_batch(
     columns = corner[:, 1, None, None] + grid[None, None, :]
     patch_pick = (rows * half + columns).reshape(recipe.patches, -1)
     some = slice(0, recipe.patches)
-    patch_rays = _rays(
-        labels[some], mask[some], depth[some], patch_pick, recipe, near, far, rng
-    )
+    patch_rays = _rays(labels[some], mask[some], depth[some], patch_pick, recipe, near, far, rng)
     side = 2 * recipe.patch
-    crops = [im[2 * y : 2 * y + side, 2 * x : 2 * x + side] for im, (y, x) in zip(image, corner, strict=False)]
+    crops = [
+        im[2 * y : 2 * y + side, 2 * x : 2 * x + side]
+        for im, (y, x) in zip(image, corner, strict=False)
+    ]
     return Batch(
         latents=torch.from_numpy(views.latents[who]),
         rays=rays,
@@ -111,7 +112,9 @@ def draw_batch(
 def _pick_rays(mask: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     half = mask.shape[0]
     person = np.flatnonzero(mask)
-    on_person = rng.choice(person, count // 2) if len(person) else rng.integers(half**2, size=count // 2)
+    on_person = (
+        rng.choice(person, count // 2) if len(person) else rng.integers(half**2, size=count // 2)
+    )
     central = rng.integers(half // 5, half - half // 5, (2, count // 4))
     anywhere = rng.integers(half**2, size=count - count // 2 - count // 4)
     return np.concatenate([on_person, central[0] * half + central[1], anywhere])

@@ -5,6 +5,7 @@ resumed run equals an uninterrupted one.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,8 @@ class DistillationSchedule:
     validate_every: int = 1000
     validation_people: int = 12
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Check that the cycles fill the run."""
         if len(self.cycles) != len(self.peaks) or list(self.cycles) != sorted(set(self.cycles)):
             raise ValueError(
                 f"schedule.cycles {self.cycles} must rise and have as many entries as "
@@ -73,11 +75,9 @@ class DistillationSchedule:
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of ``step``, counted from 0."""
-        begin = 0
-        for end, peak in zip(self.cycles, self.peaks, strict=True):
-            if step < end:
-                break
-            begin = end
+        cycle = bisect_right(self.cycles, step)
+        begin = self.cycles[cycle - 1] if cycle else 0
+        end, peak = self.cycles[cycle], self.peaks[cycle]
         done = (step - begin) / (end - begin)
         fall = max(0.0, (done - self.hold) / (1 - self.hold))
         factor = self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * fall))

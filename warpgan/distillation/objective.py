@@ -41,9 +41,7 @@ def distillation_terms(
         planes = generator.planes(ws)
     planes = planes.float()
     rays = batch.rays
-    bundle = generator.render_rays(
-        planes, rays.origins, rays.directions, ws=ws, depths=rays.depths
-    )
+    bundle = generator.render_rays(planes, rays.origins, rays.directions, ws=ws, depths=rays.depths)
     solid = (rays.mask > SOLID).float()
     count = solid.sum().clamp(min=1)
     near_surface = (bundle.midpoints - rays.ray_length[..., None]).abs() < surface_width

@@ -44,7 +44,8 @@ class ViewRecipe:
     seed: int
     detail: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Check the sizes."""
         if self.size % 2 or min(self.people, self.views, self.size) < 1:
             raise ValueError(f"view recipe needs an even size and positive counts, got {self}")
 
@@ -146,7 +147,9 @@ def build_views(recipe: ViewRecipe, folder: Path, *, workers: int = 1) -> Views:
 
 
 def _merge_shards(recipe: ViewRecipe, folder: Path) -> None:
-    shards = [np.load(folder / f"shard_{s:06d}.npz") for s in range(0, recipe.people, PEOPLE_PER_SHARD)]
+    shards = [
+        np.load(folder / f"shard_{s:06d}.npz") for s in range(0, recipe.people, PEOPLE_PER_SHARD)
+    ]
     for key in ("images", "depth_z", "mask"):
         first = shards[0][key]
         merged = np.lib.format.open_memmap(
