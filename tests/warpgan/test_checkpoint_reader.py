@@ -258,7 +258,9 @@ def test_absent_file_folder_and_foreign_zip(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_torch_zip(tmp_path)
     with pytest.raises(ValueError, match="no data.pkl"):
-        read_torch_zip(rewrite_zip(STUB, tmp_path / "x.pt", lambda name, data: ("photo.png", data)))
+        read_torch_zip(
+            rewrite_zip(STUB, tmp_path / "x.pt", lambda name, data: (name + ".png", data))
+        )
 
 
 def test_plain_tensor_files(tmp_path):

@@ -70,10 +70,15 @@ def load_latent_average(path: str | Path) -> Tensor:
     return value.to(torch.float32)
 
 
-def load_released_inversion(path: str | Path, latent_avg_path: str | Path) -> InversionEncoder:
-    """Read the released encoder and its mean latent, frozen and in eval mode."""
+def load_released_inversion(
+    path: str | Path, latent_avg_path: str | Path, *, encoder: SwinPyramidEncoder | None = None
+) -> InversionEncoder:
+    """Read the released encoder and its mean latent, frozen and in eval mode.
+
+    Arguments and errors are those of `load_released_encoder` and `load_latent_average`.
+    """
     latent_avg = load_latent_average(latent_avg_path)
-    model = InversionEncoder(load_released_encoder(path), latent_avg)
+    model = InversionEncoder(load_released_encoder(path, encoder), latent_avg)
     return model.requires_grad_(False).eval()
 
 
