@@ -157,10 +157,11 @@ def warn_radius(labels: np.ndarray, *, source: str) -> None:
 
 
 def safe_name(name: str) -> str | None:
-    """``name`` with forward slashes and without ``./``; None if absolute or leading outside."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part != "."]
-    unsafe = not name or ".." in parts or parts[0] == "" or re.match(r"[A-Za-z]:", name)
-    return None if unsafe or "\0" in name else "/".join(parts)
+    """``name`` with single forward slashes and no ``./``; None if absolute or leading outside."""
+    path = name.replace("\\", "/")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    outside = path.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", path)
+    return None if outside or not parts or "\0" in path else "/".join(parts)
 
 
 def read_label_file(path: str | Path) -> LabelFile:
