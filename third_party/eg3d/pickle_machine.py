@@ -15,9 +15,10 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-MAX_OPERATIONS = 4_000_000
-MAX_STACK = 200_000
-MAX_MEMO = 1_000_000
+# A full snapshot (G, D and G_ema) takes about 60,000 operations.
+MAX_OPERATIONS = 1_000_000
+MAX_STACK = 100_000
+MAX_MEMO = 500_000
 MAX_MARKS = 200
 MAX_INTEGER_BYTES = 16
 MAX_NAME = 200

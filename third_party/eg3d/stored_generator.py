@@ -120,6 +120,14 @@ def read_pair(path: Path) -> StoredGenerator:
         FileNotFoundError: no JSON beside it.
         CheckpointError: damaged, foreign, of a newer format, or not belonging together.
     """
+    content = describe_content(read_head(path))
+    if not content.startswith("a safetensors"):
+        raise CheckpointError(
+            path,
+            f"the file is {content}",
+            expected=EXPECTED,
+            fix="Give it the suffix of its content, or copy it again",
+        )
     description = _read_description(path)
     digest = description.get("sha256")
     if digest is not None and digest != _digest(path):
@@ -133,10 +141,9 @@ def read_pair(path: Path) -> StoredGenerator:
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        content = describe_content(read_head(path))
         raise CheckpointError(
             path,
-            f"truncated, damaged or foreign ({error}); the file is {content}",
+            f"truncated or damaged ({error})",
             expected=EXPECTED,
             fix="Copy or convert it again",
         ) from error
