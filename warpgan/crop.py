@@ -133,6 +133,8 @@ def solve_pose_from_five_points(
 
     Levenberg-Marquardt on the reprojection error of `CANONICAL_POINTS` under the fixed focal
     length, from several yaws; then, as EG3D does, the position is scaled to 2.7 from the origin.
+    Exact for a face of average shape. Noses and smiles that are not average turn the result: by
+    about 6 degrees (standard deviation) of yaw and of pitch over the heads of the embedded world.
 
     Args:
         points: The five points; see the module.
