@@ -27,7 +27,7 @@ from warpgan.perception.faceres import FaceMobileNet
 from warpgan.perception.identity import IdentityNet
 from warpgan.perception.perceptual import FeatureDistance, LpipsDistance, PerceptualNet
 from warpgan.perception.pixels import pixel_range
-from warpgan.perception.storage import load_into
+from warpgan.perception.storage import load_into, read_state_dict
 from warpgan.perception.vgg16 import Vgg16Pyramid
 
 CropName = Literal["aligned", "legacy"]
@@ -98,9 +98,12 @@ def build_identity(
     if name == "arcface_irse50":
         from warpgan.perception.irse50 import IrSe50
 
-        trunk = IrSe50()
-        if pretrained:
+        if not pretrained:
+            trunk = IrSe50()
+        else:
             path = weights.resolve(name, root=weights_dir)
+            with torch.device("meta"):  # the file replaces every value: don't draw 44M first
+                trunk = IrSe50()
             _load_strictly(trunk, path)
         return IdentityNet(name, trunk, crop=cropper, pixels=nn.Identity())
     trunk = DlibResNet() if name == "id_dlib" else FaceMobileNet()
@@ -146,9 +149,9 @@ def build_perceptual(
 
 def _load_strictly(net: nn.Module, path: Path) -> None:
     """Loads a plain state dict, refusing any key that does not fit."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_state_dict(path)
     try:
-        net.load_state_dict(state, strict=True)
+        net.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         raise ValueError(
             f"{path} does not hold the weights of {type(net).__name__}; `python -m "

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from warpgan.perception.precision import full_precision
+from warpgan.perception.storage import read_state_dict
 
 
 class PerceptualNet(nn.Module):
@@ -141,7 +142,7 @@ class LpipsDistance(PerceptualNet):
 
     def _load_backbone(self, path: Path) -> None:
         """Copies `features.N.*` of the torchvision file into LPIPS's slices."""
-        source = torch.load(path, map_location="cpu", weights_only=True)
+        source = read_state_dict(path)
         wanted = self.net.net.state_dict()
         renamed = {key: "features." + key.split(".", 1)[1] for key in wanted}
         missing = sorted({new for new in renamed.values() if new not in source})

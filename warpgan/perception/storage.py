@@ -12,6 +12,7 @@ a stored net is convolutions with biases only. Weights are stored for RGB input.
 float32 once read.
 """
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -112,3 +113,25 @@ def load_into(net: nn.Module, path: Path) -> nn.Module:
             f"warpgan.weights verify` and restore the shipped file. {error}"
         ) from error
     return net.eval().requires_grad_(False)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Reads a published state dict without executing anything in it.
+
+    Args:
+        path: A file written by `torch.save`.
+
+    Returns:
+        Tensors on the CPU by name.
+
+    Raises:
+        ValueError: The file is damaged, or holds anything but named tensors.
+    """
+    hint = "not a plain state dict; download it anew, `python -m warpgan.weights verify` checks it"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} is {hint}") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path} is {hint}")
+    return state
