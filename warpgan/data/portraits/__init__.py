@@ -12,8 +12,9 @@ from warpgan.data.portraits.portrait import (
     Portrait,
     View,
 )
+from warpgan.data.portraits.visibility import true_visibility
 
 __all__ = [
     "BACKDROP_CENTRE", "BACKDROP_RADIUS", "BOX_CENTRE", "BOX_WARP", "FAR", "LATENT_DIM", "NEAR",
-    "Attributes", "Portrait", "View", "sample_latents",
+    "Attributes", "Portrait", "View", "sample_latents", "true_visibility",
 ]  # fmt: skip

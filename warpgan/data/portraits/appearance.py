@@ -209,7 +209,7 @@ def appearance_of(z: np.ndarray) -> Appearance:
         [
             0.95 * _cdf(1.1 * mood[0] - 0.25),
             0.85 * smoothstep(0.45, 1.0, _cdf(mood[1])),
-            1.1 * (_cdf(mood[2]) - 0.35),
+            0.9 * (_cdf(mood[2]) - 0.35),
             0.30 * smoothstep(0.55, 1.0, _cdf(mood[3])),
         ]
     )
@@ -219,15 +219,15 @@ def appearance_of(z: np.ndarray) -> Appearance:
     male = float(smoothstep(0.35, 0.65, traits["gender"]))
     old = float(smoothstep(0.70, 0.97, traits["age"]))
 
-    tone = _cdf(0.75 * normal["tone"] + 2.2 * (traits["african"] - 0.36))
+    tone = _cdf(0.75 * normal["tone"] + 2.2 * (traits["african"] - 0.36) - 0.25)
     skin = _ramp(SKIN_RAMP, tone) * (0.95 + 0.10 * unit["tone_value"])
     warm = unit["undertone"] - 0.5
     skin = skin * np.array([1 + 0.05 * warm, 1.0, 1 - 0.11 * warm])
     dark = float(smoothstep(0.35, 0.85, tone))
     hair_colour, hair_grey = _hair_colour(unit, dark, old)
-    makeup = (1 - 0.85 * male) * unit["makeup"]
+    makeup = (1 - 0.9 * male) * _cdf(normal["makeup"] + 0.2)
     lipstick = _mix((0.66, 0.24, 0.22), (0.62, 0.20, 0.32), unit["lip_hue"]) * (1 - 0.35 * tone)
-    lip = _mix(skin * (0.88, 0.66, 0.64), lipstick, 0.18 + 0.62 * makeup)
+    lip = _mix(skin * (0.88, 0.69, 0.67), lipstick, 0.05 + 0.70 * makeup)
     brow_colour = _mix(hair_colour * 0.75, (0.13, 0.09, 0.06), 0.35)
     beard = male * float(smoothstep(0.42, 0.95, unit["beard"]))
     iris = _ramp(IRIS_RAMP, unit["iris"] * (1 - 0.85 * float(smoothstep(0.3, 0.75, tone))))
@@ -319,15 +319,15 @@ def _curl(normal: float, african: float) -> float:
 def _hair_cut(
     unit: dict[str, float], normal: dict[str, float], male: float, old: float, african: float
 ) -> HairCut:
-    long = _cdf(normal["length"] + 0.9 * (0.5 - male) * 2 - 0.15)
+    long = _cdf(normal["length"] + 2.4 * (0.5 - male) - 0.05)
     thin = male * float(smoothstep(0.45, 1.0, 0.55 * unit["hairline"] + 0.55 * old))
     return HairCut(
         top=(0.012 + 0.055 * unit["top_volume"]) * (1 - 0.6 * thin),
         side=(0.008 + 0.040 * unit["side_volume"] * (0.35 + 0.65 * unit["top_volume"]))
         * (1 - 0.4 * thin),
-        raise_deg=-5.0 + 9.0 * (unit["hairline"] - 0.3),
+        raise_deg=-7.0 + 14.0 * unit["hairline"],
         recession_deg=2.0 + 16.0 * thin,
-        fringe=float(smoothstep(0.45, 0.95, unit["fringe"])) * (1 - thin),
+        fringe=float(smoothstep(0.55, 1.0, unit["fringe"])) * (1 - thin),
         sweep=math.tanh(normal["sweep"]),
         curl=_curl(normal["curl"], african),
         length=float(smoothstep(0.45, 1.0, long)),

@@ -1,7 +1,7 @@
-"""Hair as strand-cut shells: a cap over the skull, a sparse layer above it, and a fall.
+"""Hair as strand-cut shells: a cap over the skull and, when long, a fall.
 
-All three are regular (rows x columns) grids, columns round the head, rows along the strands, so
-`rest` of hair holds (across, along, layer). Where hair ends is a smooth number per vertex, `cut`,
+Both are regular (rows x columns) grids, columns round the head, rows along the strands, so
+`rest` of hair holds (across, along, 0). Where hair ends is a smooth number per vertex, `cut`,
 compared with strand noise per pixel: hairlines and ends fray instead of showing triangles.
 """
 
@@ -16,12 +16,14 @@ from warpgan.data.portraits.head import (
     polar,
 )
 from warpgan.data.portraits.noise import STRANDS, VOLUME
-from warpgan.data.portraits.raster import HAIR, WISP, Mesh, vertex_normals
+from warpgan.data.portraits.raster import HAIR, Mesh, vertex_normals
 
 FALL_ROWS = 24
 _CAP_ROWS = 8  # rows of the fall that still lie on the cap
-_AZIMUTHS = (0, 25, 42, 58, 72, 84, 100, 130, 180)
-_HAIRLINE = (37, 38, 36, 22, 4, -8, -3, -26, -40)
+_AZIMUTHS = (0, 25, 42, 52, 60, 70, 78, 86, 94, 106, 130, 180)
+_HAIRLINE = (36, 37, 34, 24, 10, -3, -14, -12, 3, -5, -26, -40)
+_LIFT = (1, 1, 1, 0.9, 0.6, 0.3, 0, 0, 0, 0, 0, 0.3)
+_TEMPLES = (0.4, 1.0, 1.5, 1.4, 0.9, 0.3, 0, 0, 0, 0, 0, 0)
 
 
 def grid_faces(rows: int, columns: int) -> np.ndarray:
@@ -42,11 +44,10 @@ def hair_distance(rest: np.ndarray, cut: HairCut) -> np.ndarray:
     """Signed distance [N] (radians of elevation) of rest points above the hairline."""
     azimuth, elevation = polar(rest)
     angle = np.degrees(np.abs(azimuth))
-    lift = np.array([1, 1, 1, 0.8, 0.3, 0, 0, 0, 0.3]) * cut.raise_deg
-    temples = np.array([0.5, 1.0, 1.5, 1.0, 0.2, 0, 0, 0, 0]) * cut.recession_deg
+    lift, temples = np.array(_LIFT) * cut.raise_deg, np.array(_TEMPLES) * cut.recession_deg
     line = np.interp(angle, _AZIMUTHS, np.array(_HAIRLINE) + lift + temples)
     side = np.degrees(azimuth) - 12 * cut.sweep
-    fringe_line = 11 + 0.012 * (side + 25 * cut.sweep) ** 2 * (0.5 + abs(cut.sweep))
+    fringe_line = 12 + 0.006 * (side + 22 * cut.sweep) ** 2 * (0.4 + abs(cut.sweep))
     window = cut.fringe * (1 - _smooth(38, 62, np.abs(side)))
     line = line * (1 - window) + np.minimum(line, fringe_line) * window
     distance = elevation - np.radians(line)
@@ -88,7 +89,7 @@ def _scalp() -> _Scalp:
     return _scalp_cache[0]
 
 
-def _grid_mesh(points, faces, across, along, layer, occlusion, cut, kind, outward) -> Mesh:
+def _grid_mesh(points, faces, across, along, occlusion, cut, outward) -> Mesh:
     normals = vertex_normals(points, faces)
     normals *= np.sign((normals * outward).sum(1, keepdims=True) + 1e-9)
     normals = 0.75 * normals + 0.25 * outward
@@ -98,11 +99,11 @@ def _grid_mesh(points, faces, across, along, layer, occlusion, cut, kind, outwar
     return Mesh(
         vertices=points,
         normals=normals,
-        rest=np.stack([across, along, np.full(len(points), layer)], 1),
+        rest=np.stack([across, along, np.zeros(len(points))], 1),
         occlusion=occlusion,
         cut=cut,
         faces=faces,
-        kinds=np.full(len(faces), kind, np.int32),
+        kinds=np.full(len(faces), HAIR, np.int32),
     )
 
 
@@ -130,21 +131,16 @@ def build_hair(vertices: np.ndarray, cut: HairCut) -> list[Mesh]:
     thickness = np.maximum(thickness, 0.0015)
     cap = skin + scalp.outward * thickness[:, None]
     depth = np.clip(0.72 + 0.28 * rise + 0.06 * scalp.locks, 0.45, 1.0)
+    frayed = distance * (1 - 0.45 * cut.fringe * in_front)
     meshes = [
-        _grid_mesh(cap, scalp.faces, scalp.across, scalp.along, 0.0, depth, distance, HAIR,
-                   scalp.outward),
-        _grid_mesh(
-            skin + scalp.outward * (thickness * 1.18 + 0.004 * rise)[:, None],
-            scalp.faces, scalp.across + 0.37, scalp.along, 1.0, np.ones(len(cap)),
-            distance - 0.04, WISP, scalp.outward,
-        ),
+        _grid_mesh(cap, scalp.faces, scalp.across, scalp.along, depth, frayed, scalp.outward)
     ]
     if cut.length > 0.01:
-        meshes += _fall(cap, scalp, cut)
+        meshes.append(_fall(cap, scalp, cut))
     return meshes
 
 
-def _fall(cap: np.ndarray, scalp: _Scalp, cut: HairCut) -> list[Mesh]:
+def _fall(cap: np.ndarray, scalp: _Scalp, cut: HairCut) -> Mesh:
     """Long hair: from the cap's rows down to its widest row, then straight down."""
     shape = (SCALP_ROWS, SCALP_COLUMNS)
     grid = cap.reshape(*shape, 3)
@@ -188,9 +184,4 @@ def _fall(cap: np.ndarray, scalp: _Scalp, cut: HairCut) -> list[Mesh]:
     outward = np.broadcast_to(out[None], points.shape).reshape(-1, 3)
     flat = points.reshape(-1, 3)
     shade = np.clip(0.62 + 0.38 * _smooth(-0.4, 0.1, flat[:, 1]), 0, 1)
-    wisp = flat + outward * 0.008
-    return [
-        _grid_mesh(flat, faces, across, along, 2.0, shade, limit.ravel(), HAIR, outward),
-        _grid_mesh(wisp, faces, across + 0.61, along, 3.0, np.ones(len(flat)),
-                   limit.ravel() - 0.03, WISP, outward),
-    ]
+    return _grid_mesh(flat, faces, across, along, shade, limit.ravel() * 0.6, outward)

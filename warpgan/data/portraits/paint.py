@@ -7,6 +7,7 @@ Points are in rest coordinates, so features sit where the mean head has them: pu
 import math
 
 import numba
+import numpy as np
 
 from warpgan.data.portraits.noise import JIT, smoothstep, strand_noise, volume_noise
 
@@ -37,6 +38,15 @@ def neckline_coverage(cloth, x, y, z):
     line = cloth.neckline - cloth.plunge * front * math.exp(-((x / 0.11) ** 2))
     line += 0.012 * (1.0 - front)
     return 1.0 - smoothstep(line - 0.004, line + 0.004, y)
+
+
+@numba.njit(**JIT)
+def clothed_vertices(cloth, points):
+    """`neckline_coverage` of rest points [V, 3], as [V]."""
+    out = np.empty(points.shape[0])
+    for i in range(points.shape[0]):
+        out[i] = neckline_coverage(cloth, points[i, 0], points[i, 1], points[i, 2])
+    return out
 
 
 @numba.njit(**JIT)
@@ -104,12 +114,12 @@ def beard_amount(strands, ax, x, y, z, lip):
         return 0.0
     cheek = -0.035 - 0.060 * (1.0 - smoothstep(0.06, 0.17, ax))
     jaw = (1.0 - smoothstep(cheek - 0.030, cheek + 0.018, y)) * smoothstep(-0.255, -0.205, y)
-    jaw *= smoothstep(0.028, 0.070, math.hypot(ax / 1.25, y + 0.102))
+    jaw *= smoothstep(0.030, 0.056, math.hypot(ax / 1.30, y + 0.102))
     chin = math.exp(-(((y + 0.150) / 0.022) ** 2) - (ax / 0.045) ** 2)
-    lip_hair = math.exp(-(((y + 0.0615) / 0.013) ** 2)) * (1.0 - smoothstep(0.045, 0.085, ax))
-    hairs = strand_noise(strands, x * 2.5 + 0.3 * y, y * 2.5 + z)
+    lip_hair = math.exp(-(((y + 0.060) / 0.0165) ** 2)) * (1.0 - smoothstep(0.050, 0.090, ax))
+    hairs = strand_noise(strands, x * 2.5 + 0.3 * y, y * 4.5 + z)
     amount = max(max(jaw, lip_hair), chin) * (1.0 - lip)
-    return amount * (0.92 + 0.13 * hairs)
+    return amount * (0.95 + 0.07 * hairs)
 
 
 @numba.njit(**JIT)
@@ -146,7 +156,7 @@ def skin_colour(skin, brow, volume, strands, marks, freckles, x, y, z, lip, lid,
             fan = math.sin(math.atan2(y - 0.070, ax - 0.100) * 14.0)
             far = math.hypot(ax - 0.128, y - 0.070)
             lines += 0.6 * smoothstep(0.5, 1.0, fan) * (1.0 - smoothstep(0.008, 0.024, far))
-        k = 1.0 - 0.24 * skin.age * min(1.0, lines)
+        k = 1.0 - 0.17 * skin.age * min(1.0, lines)
         r, g, b = r * (0.35 + 0.65 * k), g * k, b * k
 
     t = lid * skin.lid_amount
@@ -162,7 +172,7 @@ def skin_colour(skin, brow, volume, strands, marks, freckles, x, y, z, lip, lid,
         slit = 1.0 - 0.42 * math.exp(-(((y + 0.0955) / 0.0035) ** 2)) * lip
         r, g, b = r * grain * slit, g * grain * slit, b * grain * slit
     if inner > 0.5:
-        r, g, b = 0.24, 0.075, 0.075
+        r, g, b = 0.36, 0.12, 0.11
     if skin.beard_amount > 0.0:
         grown = beard_amount(strands, ax, x, y, z, lip)
         t = min(1.0, grown * (0.25 + 0.75 * skin.beard_amount)) * min(1.0, 4 * skin.beard_amount)
@@ -206,9 +216,10 @@ def eye_colour(iris, strands, x, y, z):
 
 
 @numba.njit(**JIT)
-def hair_shade(look, strands, across, along, layer):
+def hair_shade(look, strands, across, along):
     """Brightness of a strand (about 1) and the strand noise itself."""
     bend = 0.010 * look.curl * math.sin(along * 60.0 + 9.0 * math.sin(across * 19.0))
-    fine = strand_noise(strands, across * 2.0 + bend, along * 0.35)
-    coarse = strand_noise(strands, across * 0.61 + bend + 0.13, along * 0.2)
-    return 0.86 + 0.13 * fine + 0.10 * coarse + (0.06 if layer == 1.0 or layer == 3.0 else 0.0), fine
+    frizz = 1.0 + 9.0 * look.curl**3
+    fine = strand_noise(strands, across * 2.0 + bend, along * 0.35 * frizz)
+    coarse = strand_noise(strands, across * 0.61 + bend + 0.13, along * 0.2 * frizz)
+    return 0.86 + 0.13 * fine + 0.10 * coarse, fine

@@ -24,15 +24,15 @@ from warpgan.data.portraits.head import (
     shape_vertices,
 )
 from warpgan.data.portraits.noise import STRANDS, VOLUME
-from warpgan.data.portraits.paint import beard_amount, neckline_coverage
+from warpgan.data.portraits.paint import beard_amount, clothed_vertices
 from warpgan.data.portraits.raster import LASH, Mesh, rasterise, vertex_normals
 from warpgan.data.portraits.shading import resolve, shade
 
-NEAR, FAR = 2.2, 3.5
+NEAR, FAR = 2.3, 3.46
 """Ray lengths between which everything visible lies, for cameras at radius 2.7."""
 BACKDROP_CENTRE = (0.0, 0.0, 0.0)
 BACKDROP_RADIUS = 0.75
-BOX_CENTRE = (0.0, 0.0, 0.0)
+BOX_CENTRE = (0.0, -0.06, 0.0)
 BOX_WARP = 1.0
 """Side of the cube round `BOX_CENTRE` that holds head, hair and shoulders in view."""
 
@@ -254,11 +254,7 @@ class _Static:
 
     def clothed(self, cloth: Cloth) -> np.ndarray:
         """[V] coverage by clothes, of body vertices only."""
-        mean = head_asset().mean
-        out = np.zeros(len(mean))
-        for i in np.flatnonzero(self.body & (mean[:, 1] < -0.15)):
-            out[i] = neckline_coverage(cloth, *mean[i])
-        return out
+        return clothed_vertices(cloth, head_asset().mean) * self.body
 
 
 @cache

@@ -12,8 +12,8 @@ import numpy as np
 
 from warpgan.data.portraits.noise import JIT, STRANDS, strand_noise
 
-BODY, EYE, TEETH, LASH, HAIR, WISP, FRAME, LENS = range(8)
-"""Kinds of faces. Only BODY is closed and culled; LASH, HAIR and WISP are cut per pixel."""
+BODY, EYE, TEETH, LASH, HAIR, FRAME, LENS = range(7)
+"""Kinds of faces. Only BODY is closed and culled; LASH and HAIR are cut per pixel."""
 
 EMPTY_DEPTH = np.float32(1e9)
 """depth_z of pixels that no face covers."""
@@ -26,7 +26,7 @@ class Mesh:
     Attributes:
         vertices: [V, 3] float64, world.
         normals: [V, 3] float64, unit.
-        rest: [V, 3] float64, where the vertex lies on the mean head (hair: across, along, layer).
+        rest: [V, 3] float64, where the vertex lies on the mean head (hair: across, along, 0).
         occlusion: [V] float64 in [0, 1], 1 is open.
         cut: [V] float64; kinds that are cut show only where it is positive.
         faces: [F, 3] int32.
@@ -105,13 +105,12 @@ def vertex_normals(vertices, faces):
 
 @numba.njit(**JIT)
 def _shows(kind, cut, across, along, strands):
-    """Whether a sample of a cut kind exists: soft hair ends, sparse wisps, single lashes."""
+    """Whether a sample of a cut kind exists: frayed hair ends, single lashes."""
     if kind == LASH:
         return strand_noise(strands, across * 1.7, 0.3) > -0.15 + 1.6 * along
-    noise = strand_noise(strands, across * 2.0, along * 0.35)
-    if kind == WISP:
-        return cut > 0.0 and noise > 0.35 - min(cut, 0.4)
-    return cut + 0.045 * noise > 0.0
+    coarse = strand_noise(strands, across * 1.3, along * 0.35)
+    fine = strand_noise(strands, across * 3.1, along * 0.35)
+    return cut + 0.018 * coarse + 0.016 * fine > 0.0
 
 
 @numba.njit(**JIT)
@@ -128,8 +127,8 @@ def _fill(screen, faces, kinds, cut, rest, strands, face_out, weights_out, depth
         kind = kinds[f]
         if abs(area) < 1e-9 or (kind == BODY and area > 0.0):
             continue
-        is_cut = kind == HAIR or kind == WISP or kind == LASH
-        if is_cut and kind != LASH and cut[a] < -0.15 and cut[b] < -0.15 and cut[c] < -0.15:
+        is_cut = kind == HAIR or kind == LASH
+        if kind == HAIR and cut[a] < -0.15 and cut[b] < -0.15 and cut[c] < -0.15:
             continue
         left = max(0, int(math.ceil(min(x0, x1, x2) - 0.5)))
         right = min(size - 1, int(math.floor(max(x0, x1, x2) - 0.5)))

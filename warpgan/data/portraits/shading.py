@@ -14,7 +14,7 @@ from warpgan.data.portraits.paint import (
     neckline_coverage,
     skin_colour,
 )
-from warpgan.data.portraits.raster import BODY, EYE, FRAME, HAIR, LASH, TEETH, WISP
+from warpgan.data.portraits.raster import BODY, EYE, FRAME, HAIR, LASH, TEETH
 
 
 @numba.njit(**JIT)
@@ -159,11 +159,12 @@ def shade(
                 lit = 0.35 + 0.65 * lit
             elif kind == TEETH:
                 r, g, b, gloss = 0.84, 0.81, 0.75, 0.2
-                openness = 0.3 + 0.5 * openness
+                openness = 0.65 + 0.35 * openness
+                lit = 0.55 + 0.45 * lit
             elif kind == LASH:
                 r, g, b = 0.07, 0.05, 0.045
-            elif kind == HAIR or kind == WISP:
-                tone, fine = hair_shade(look, strands, x, y, z)
+            elif kind == HAIR:
+                tone, fine = hair_shade(look, strands, x, y)
                 r, g, b = look.colour[0] * tone, look.colour[1] * tone, look.colour[2] * tone
                 tx, ty, tz = -ny * nx, 1.0 - ny * ny, -ny * nz
                 length = math.sqrt(tx * tx + ty * ty + tz * tz) + 1e-6
@@ -187,11 +188,12 @@ def shade(
             green *= direct * (0.16 + 0.84 * lit)
             blue *= direct * (0.15 + 0.85 * lit) / light.warmth
             sky = light.ambient * (0.74 + 0.26 * ny) * (0.34 + 0.66 * openness)
+            bounce = 0.03 * (1.0 - openness) if kind == BODY else 0.0
             rim = 0.09 * (1.0 - view) ** 3 * (0.5 + 0.5 * ny) * openness
             shine = gloss * half**power * light.strength * lit * (0.5 + 0.5 * openness)
-            image[row, column, 0] = r * (sky + red + rim) + shine + sheen_r
+            image[row, column, 0] = r * (sky * (1.02 + bounce) + red + rim) + shine + sheen_r
             image[row, column, 1] = g * (sky + green + rim) + shine + sheen_g
-            image[row, column, 2] = b * (sky + blue + rim) + shine + sheen_b
+            image[row, column, 2] = b * (sky * (0.97 - bounce) + blue + rim) + shine + sheen_b
 
 
 @numba.njit(**JIT)
