@@ -63,7 +63,7 @@ def untrained_copy(encoder: InversionEncoder, *, seed: int) -> InversionEncoder:
         encoder: gives kind, sizes and mean latent.
         seed: of the initial weights. The caller's random state is left as it was.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = type(encoder.encoder)(**encoder.encoder.arguments)
     copy = InversionEncoder(fresh, encoder.latent_avg)

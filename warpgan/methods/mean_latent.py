@@ -17,12 +17,22 @@ class MeanLatent(Method):
     def __init__(
         self,
         generator: TriPlaneGenerator,
+        latent: Tensor | None = None,
         *,
         name: str = "mean_latent",
         files: Sequence[Path] = (),
     ) -> None:
-        """Take a generator in eval mode; ``files`` is what it was read from."""
+        """Take the latent to render.
+
+        Args:
+            generator: in eval mode.
+            latent: ``[w_dim]`` or ``[num_ws, w_dim]``; the generator's running mean if ``None``.
+            name: how tables call the method.
+            files: what the latent and the generator were read from.
+        """
+        latent = torch.atleast_2d(generator.mean_latent() if latent is None else latent)
         self.generator = generator
+        self.latent = latent.to(generator.mean_latent())
         self.name = name
         self.files = tuple(files)
         self.image_size = generator.img_resolution
@@ -32,6 +42,5 @@ class MeanLatent(Method):
     def invert(self, photo: Tensor, camera: Tensor) -> LatentInversion:
         """Give every photo ``[B, 3, S, S]`` the same latent."""
         with Stopwatch().running(photo.device) as watch:
-            mean = self.generator.mean_latent()
-            ws = mean.expand(len(photo), self.generator.num_ws, -1)
+            ws = self.latent.expand(len(photo), self.generator.num_ws, -1)
         return LatentInversion(self.generator, ws, seconds=watch.seconds)

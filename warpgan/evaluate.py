@@ -1,0 +1,145 @@
+"""Entry point: methods on a data set, image by image.
+
+    python -m warpgan.evaluate
+    python -m warpgan.evaluate --help
+
+Writes ``runs/NAME``: METHOD/rows.csv, summary.json, table.md, sheet.png. The same command continues
+an interrupted evaluation. Exit codes: 0 done; 2 a mistake in the command, config or data.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from warpgan import cli
+from warpgan.evaluation.config import EvaluateConfig, check_config
+from warpgan.evaluation.items import Item, build_items
+from warpgan.evaluation.load import choose_device, load_models
+from warpgan.evaluation.measures import MetricSuite
+from warpgan.evaluation.photos import Photos, open_photos
+from warpgan.evaluation.records import Records, write_text
+from warpgan.evaluation.report import write_results
+from warpgan.evaluation.run import evaluate_method, split_batches
+from warpgan.evaluation.sheet import evaluation_sheet
+from warpgan.evaluation.summary import MethodResult, sha256_of, summarise
+from warpgan.methods.base import Method
+from warpgan.pictures import write_png
+from warpgan.training.lock import RunLock
+from warpgan.training.runs import check_run_name
+
+cli.SCHEMAS["evaluate_schema"] = EvaluateConfig
+
+
+def main() -> None:
+    """Run the command line."""
+    cli.run_entry("evaluate", evaluate)
+
+
+def evaluate(config: DictConfig, overrides: list[str]) -> list[MethodResult]:
+    """Evaluate what ``config`` describes.
+
+    Args:
+        config: the composed config.
+        overrides: what was typed.
+
+    Returns:
+        The methods' results, in the order they were asked for.
+
+    Raises:
+        SystemExit: with code 2 and a message for a user's mistake.
+    """
+    with cli.plain_errors():
+        settings: EvaluateConfig = OmegaConf.to_object(config)
+        check_config(settings)
+        check_run_name(settings.run.name)
+        asked = settings.evaluate
+        device = choose_device(asked.device)
+        suite: MetricSuite = instantiate(config.metrics, _convert_="all").to(device)
+        models = load_models(asked.encoder, settings.generator, device=device)
+        photos = open_photos(
+            settings.data,
+            settings.paths,
+            protocol=asked.protocol,
+            size=models.generator.img_resolution,
+        )
+        models = replace(models, latents=photos.latents)
+        methods = [instantiate(node)(models, name=name) for name, node in config.method.items()]
+        dataset = photos.dataset
+        items = build_items(
+            dataset.names, dataset.labels, protocol=asked.protocol, count=asked.count
+        )
+        folder = Path(settings.paths.runs) / settings.run.name
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = RunLock(folder)
+        try:
+            plain = OmegaConf.to_container(config, resolve=True)
+            write_text(folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
+            results = [
+                measure(method, photos, items, suite=suite, settings=settings, folder=folder)
+                for method in methods
+            ]
+            text = write_results(
+                folder,
+                results,
+                methods=methods,
+                suite=suite,
+                photos=photos,
+                settings=settings,
+                overrides=overrides,
+            )
+            if asked.pictures:
+                sheet = evaluation_sheet(
+                    methods,
+                    dataset,
+                    items[: asked.pictures],
+                    novel_yaws=asked.novel_yaws,
+                    title=f"{photos.name}, {asked.protocol}",
+                )
+                write_png(folder / "sheet.png", sheet)
+        finally:
+            lock.release()
+    print(f"{text}\nwritten to {folder}")
+    return results
+
+
+def measure(
+    method: Method,
+    photos: Photos,
+    items: list[Item],
+    *,
+    suite: MetricSuite,
+    settings: EvaluateConfig,
+    folder: Path,
+) -> MethodResult:
+    """Evaluate one method, or what an interrupted evaluation left of it, and summarise it."""
+    records = Records(folder / method.name, columns=suite.columns, identity=suite.identity)
+    asked = settings.evaluate
+    batches = split_batches(items, asked.batch_size)
+    done = records.open(
+        {
+            "data": photos.note,
+            "protocol": asked.protocol,
+            "items": len(items),
+            "metrics": list(suite.columns),
+            "files": {path.name: sha256_of(path) for path in (*method.files, *suite.files)},
+        },
+        batches=[sum(len(item.targets) for item in batch) for batch in batches],
+        overwrite=settings.run.overwrite,
+    )
+    evaluate_method(
+        method,
+        photos.dataset,
+        items,
+        suite=suite,
+        records=records,
+        batch_size=asked.batch_size,
+        done=done,
+    )
+    return summarise(method.name, records, suite, resamples=asked.resamples, seed=settings.run.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Schema of ``configs/evaluate.yaml``."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from warpgan.config import PathSettings
+from warpgan.evaluation.items import PROTOCOLS
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass
+class EvaluationRun:
+    """The folder ``<paths.runs>/<name>`` and the seed of the bootstrap."""
+
+    name: str = MISSING
+    seed: int = 2107
+    overwrite: bool = False
+
+
+@dataclass
+class EvaluationSettings:
+    """What is measured and how."""
+
+    encoder: str | None = "encoder_mini"
+    protocol: str = "same_view"
+    count: int | None = None
+    batch_size: int = 8
+    device: str = "auto"
+    resamples: int = 10_000
+    pictures: int = 4
+    novel_yaws: list[float] = field(default_factory=lambda: [-30.0, 30.0])
+
+
+@dataclass
+class EvaluationData:
+    """The photos: a folder or zip, or held-out portraits made on the spot."""
+
+    path: str | None = None
+    labels: str | None = None
+    portraits: int = 200
+    portraits_seed: int = 1
+    skip_invalid: bool = False
+
+
+@dataclass
+class EvaluateConfig:
+    """Everything ``python -m warpgan.evaluate`` reads."""
+
+    run: EvaluationRun = field(default_factory=EvaluationRun)
+    paths: PathSettings = field(default_factory=PathSettings)
+    evaluate: EvaluationSettings = field(default_factory=EvaluationSettings)
+    data: EvaluationData = field(default_factory=EvaluationData)
+    generator: Any = None
+    method: dict[str, Any] = field(default_factory=dict)
+    metrics: Any = MISSING
+
+
+def check_config(config: EvaluateConfig) -> None:
+    """Check values that no file is needed for.
+
+    Raises:
+        ValueError: if a value is out of range; the message names the key and what is expected.
+    """
+    settings = config.evaluate
+    least = {
+        "evaluate.batch_size": (settings.batch_size, 1),
+        "evaluate.count": (settings.count, 1),
+        "evaluate.resamples": (settings.resamples, 100),
+        "evaluate.pictures": (settings.pictures, 0),
+        "data.portraits": (config.data.portraits, 1),
+    }
+    for key, (value, limit) in least.items():
+        if value is not None and value < limit:
+            raise ValueError(f"{key}={value} must be at least {limit}")
+    choices = {
+        "evaluate.protocol": (settings.protocol, PROTOCOLS),
+        "evaluate.device": (settings.device, DEVICES),
+    }
+    for key, (value, known) in choices.items():
+        if value not in known:
+            raise ValueError(f"{key}={value} is not known; choose one of {', '.join(known)}")
+    if not config.method:
+        raise ValueError("no method chosen; give for example 'method=[encoder,mean_latent]'")

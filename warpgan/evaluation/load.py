@@ -1,0 +1,100 @@
+"""The encoder and the generator of an evaluation, found from what the user typed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+
+from eg3d import TriPlaneGenerator
+from warpgan import weights
+from warpgan.encoders.inversion import InversionEncoder, load_encoder
+from warpgan.encoders.released import load_released_inversion
+from warpgan.methods.build import Models
+from warpgan.training.runs import read_config
+
+# Which generator a named encoder was trained with, and its mean latent where that is a file.
+GENERATOR_OF = {"encoder_mini": "eg3d_mini", "encoder_warpgan": "eg3d_lpff"}
+LATENT_OF = {"encoder_warpgan": "latent_avg_eg3d_lpff"}
+GENERATOR_TARGET = "warpgan.generators.named_generator"
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu`` or ``cuda`` into a device.
+
+    Raises:
+        ValueError: if CUDA is asked for and absent.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("evaluate.device=cuda, but torch sees no CUDA device; use auto or cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def load_models(
+    encoder: str | None, generator: Mapping[str, Any] | None, *, device: torch.device
+) -> Models:
+    """Load both, frozen and in eval mode.
+
+    Args:
+        encoder: a name of the weights table, the folder of a training run, an encoder file, or
+            ``None`` for methods without one.
+        generator: a node with a ``_target_``; if ``None``, the encoder's own: of its run's saved
+            config, or of ``GENERATOR_OF``.
+        device: where they go.
+
+    Raises:
+        FileNotFoundError: if a file is absent.
+        ValueError: if nothing says which generator belongs to the encoder.
+    """
+    model, path = (None, None) if encoder is None else _load_encoder(encoder)
+    node = generator or _generator_of(encoder, path)
+    built: TriPlaneGenerator = instantiate(node, _convert_="all")
+    return Models(
+        generator=built.eval().requires_grad_(False).to(device),
+        encoder=None if model is None else model.to(device),
+        generator_files=_weight_files(node),
+        encoder_files=() if path is None else (path,),
+    )
+
+
+def _load_encoder(reference: str) -> tuple[InversionEncoder, Path]:
+    if reference in weights.TABLE:
+        path = weights.resolve(reference)
+        if reference in LATENT_OF:
+            average = weights.resolve(LATENT_OF[reference])
+            return load_released_inversion(path, average), path
+        return load_encoder(path), path
+    path = Path(reference).expanduser()
+    if path.is_dir():
+        path = path / "encoder.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"evaluate.encoder={reference}: no file {path}; give a run folder that is finished "
+            f"(runs/NAME), an encoder file, or one of {', '.join(GENERATOR_OF)}"
+        )
+    return load_encoder(path), path
+
+
+def _generator_of(encoder: str | None, path: Path | None) -> Mapping[str, Any]:
+    if encoder in GENERATOR_OF:
+        return {"_target_": GENERATOR_TARGET, "weights": GENERATOR_OF[encoder]}
+    saved = None if path is None else path.parent / "config.yaml"
+    if saved is None or not saved.is_file():
+        raise ValueError(
+            f"which generator belongs to evaluate.encoder={encoder}? There is no config.yaml of a "
+            "run beside it; say generator=eg3d_mini, generator=eg3d_ffhq, ..."
+        )
+    node = read_config(saved).get("generator")
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise ValueError(f"{saved} names no generator; say generator=eg3d_mini, ...")
+    return node
+
+
+def _weight_files(node: Mapping[str, Any]) -> tuple[Path, ...]:
+    name = node.get("weights")
+    if name is None:
+        return ()
+    return (weights.resolve(name) if name in weights.TABLE else Path(name),)
