@@ -13,6 +13,7 @@ import numpy as np
 
 from warpgan.cameras import CANONICAL_POINTS
 from warpgan.data.portraits.raster import BODY, EYE, LASH
+from warpgan.labels import ORBIT_RADIUS
 
 COMPONENTS = 58
 """Identity coefficients; chosen by the exporter for a held-out RMS of at most 0.5 mm."""
@@ -20,7 +21,9 @@ COMPONENTS = 58
 EXPRESSIONS = ("smile", "anger", "brow", "jaw")
 TRAITS = ("gender", "age", "weight", "african", "asian", "caucasian")
 EYE_Z = 0.19
-"""z of the plane of the pupils, as EG3D's alignment puts it."""
+"""z of the plane of the eyes, as EG3D's alignment puts it: that of the corners of the lids."""
+PUPIL_BULGE = 0.032
+"""How far the pupils lie in front of that plane, as measured on the mean head (14 mm)."""
 
 SCALP_ROWS, SCALP_COLUMNS = 27, 73
 SCALP_CENTRE = np.array([0.0, 0.085, -0.04])
@@ -117,18 +120,20 @@ def align_five_points(points: np.ndarray) -> tuple[float, np.ndarray]:
     """Scale s and shift t [3] that frame a head as EG3D crops a photo.
 
     s * points + t fits the canonical five points in x and y (least squares) and puts the pupils'
-    mean depth at `EYE_Z`.
+    mean depth `PUPIL_BULGE` in front of `EYE_Z`.
 
     Args:
-        points: [5, 3].
+        points: [5, 3] as `HeadAsset.five_points` names them.
     """
     target = CANONICAL_POINTS.numpy().astype(np.float64)
+    # Nearer to the camera, the same pixels mean a smaller head.
+    target = target * (1 - PUPIL_BULGE / (ORBIT_RADIUS - EYE_Z))
     centre, goal = points[:, :2].mean(0), target[:, :2].mean(0)
     offset, wanted = points[:, :2] - centre, target[:, :2] - goal
     scale = float((offset * wanted).sum() / (offset * offset).sum())
     shift = np.empty(3)
     shift[:2] = goal - scale * centre
-    shift[2] = EYE_Z - scale * points[:2, 2].mean()
+    shift[2] = EYE_Z + PUPIL_BULGE - scale * points[:2, 2].mean()
     return scale, shift
 
 
@@ -141,8 +146,9 @@ def shape_vertices(identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
     """
     asset = head_asset()
     vertices = asset.mean + np.tensordot(identity, asset.basis, 1)
-    vertices += np.tensordot(expression, asset.expression, 1)
+    # The calm face decides the framing, so that a smile does not move the head.
     scale, shift = align_five_points(vertices[asset.five_points])
+    vertices += np.tensordot(expression, asset.expression, 1)
     return vertices * scale + shift
 
 

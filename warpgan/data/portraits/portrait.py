@@ -18,6 +18,7 @@ from warpgan.data.portraits.detail import CLEAN, Detail, draw_detail
 from warpgan.data.portraits.glasses import build_glasses
 from warpgan.data.portraits.hair import build_hair, hair_distance
 from warpgan.data.portraits.head import (
+    PUPIL_BULGE,
     body_vertices,
     head_asset,
     lash_coordinates,
@@ -118,8 +119,6 @@ class Portrait:
         self.detail: Detail = CLEAN
         if detail_seed is not None:
             self.detail = draw_detail(detail_seed, self.look.skin.base)
-        self.head_vertices = shape_vertices(self.look.identity, self.look.expression)
-        self.mesh = self._build_mesh()
 
     @classmethod
     def sample(cls, seed: int, *, detail: bool = True) -> "Portrait":
@@ -154,13 +153,21 @@ class Portrait:
             details=tags,
         )
 
-    def five_points(self) -> np.ndarray:
-        """Pupils (viewer's left first), nose tip, mouth corners [5, 3] float32, world."""
-        return self.head_vertices[head_asset().five_points].astype(np.float32)
+    @cached_property
+    def head_vertices(self) -> np.ndarray:
+        """[V, 3] float64: the bare head in the EG3D frame."""
+        return shape_vertices(self.look.identity, self.look.expression)
 
-    def render(
-        self, camera: Tensor | np.ndarray, *, size: int = 128, supersample: int = 2
-    ) -> View:
+    def five_points(self) -> np.ndarray:
+        """Eyes (viewer's left first), nose tip, mouth corners [5, 3] float32, world.
+
+        An eye is where a landmark detector sees it, at the pupil, in the plane of its lids' corners.
+        """
+        points = self.head_vertices[head_asset().five_points].astype(np.float32)
+        points[:2, 2] -= PUPIL_BULGE
+        return points
+
+    def render(self, camera: Tensor | np.ndarray, *, size: int = 128, supersample: int = 2) -> View:
         """See the person.
 
         Args:
@@ -198,7 +205,9 @@ class Portrait:
         resolve(samples, seen.depth_z, seen.face, supersample, image, depth_z, mask)
         return View(image, depth_z, mask, label)
 
-    def _build_mesh(self) -> Mesh:
+    @cached_property
+    def mesh(self) -> Mesh:
+        """Everything the person consists of."""
         asset, static, look = head_asset(), _static(), self.look
         normals = vertex_normals(self.head_vertices, asset.faces)
         clothed = static.clothed(look.cloth)
