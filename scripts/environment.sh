@@ -39,7 +39,7 @@ make_environment() {
   elif [ "$(cat "$WARPGAN_VENV/project" 2>/dev/null)" != "$project" ]; then
     # A shared environment last used by another copy of the project: only the link changes.
     "$WARPGAN_VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-      --no-deps --no-build-isolation --editable .
+      --no-deps --editable .
   fi
   echo "$project" >"$WARPGAN_VENV/project"
   export PATH="$WARPGAN_VENV/bin:$PATH"

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# One short run of the whole chain, on real entry points: portraits -> encoder training, interrupted
+# and continued -> evaluation -> pictures. Numbers mean nothing here; that every part runs does.
+#   bash scripts/end_to_end.sh [FOLDER]      default: a temporary folder, removed at the end
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [ $# -gt 0 ]; then
+  out=$1
+else
+  out=$(mktemp -d)
+  trap 'rm -rf "$out"' EXIT
+fi
+
+python -m warpgan.data.portraits "$out/photos" --split celebahq --count 8 --seed 7
+train=(python -m warpgan.train encoder=swin run.name=short "paths.runs=$out" "paths.cache=$out/cache"
+  data.portraits=16 train.steps=6 train.batch_size=4 train.warmup_steps=2 train.log_every=1
+  train.checkpoint_every=2 train.image_every=0 eval.every=6 eval.count=4 "eval.path=$out/photos")
+"${train[@]}" &
+training=$!
+# Interrupt it as soon as it has a checkpoint; if it was faster, the second start has nothing to do.
+while kill -0 "$training" 2>/dev/null && ! ls -d "$out"/short/checkpoints/step_* >/dev/null 2>&1; do
+  sleep 0.2
+done
+kill -TERM "$training" 2>/dev/null || true
+wait "$training" || [ $? -eq 75 ]
+"${train[@]}"
+test -f "$out/short/encoder.safetensors"
+
+python -m warpgan.evaluate run.name=evaluation "paths.runs=$out" "data.path=$out/photos" \
+  "evaluate.encoder=$out/short/encoder.safetensors" evaluate.resamples=200 generator=eg3d_mini
+python -m warpgan.show_inversions "$out/photos" "$out/inversions.png" --count 3 \
+  --encoder "six steps=$out/short/encoder.safetensors"
+test -s "$out/inversions.png" && test -s "$out/evaluation/summary.json"
+echo "end to end: done"
