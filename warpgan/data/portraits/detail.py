@@ -79,13 +79,15 @@ def _rgb(values: np.ndarray) -> Colour:
 def _vivid(rng: np.random.Generator) -> Colour:
     """A saturated colour."""
     colour = rng.uniform(0.1, 0.9, 3)
-    return _rgb(0.5 + (colour - colour.mean()) * 1.8 + (colour.mean() - 0.5) * 0.5)
+    return _rgb(0.45 + (colour - colour.mean()) * 1.2 + (colour.mean() - 0.5) * 0.5)
 
 
 def _pattern(rng: np.random.Generator, low: float, high: float) -> Pattern:
     kind = int(rng.integers(1, 4))
     scale, turn = rng.uniform(low, high), rng.uniform(0.0, 3.1)
-    return Pattern(kind, scale, turn, rng.uniform(0.35, 0.9), _rgb(rng.uniform(0.08, 0.92, 3)))
+    grey = rng.uniform(0.15, 0.85)
+    colour = _rgb(grey + 0.6 * (rng.uniform(0.08, 0.92, 3) - 0.5))
+    return Pattern(kind, scale, turn, rng.uniform(0.35, 0.85), colour)
 
 
 def _marks(rng: np.random.Generator, skin: Colour, tags: list[str]) -> np.ndarray:

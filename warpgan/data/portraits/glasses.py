@@ -17,8 +17,11 @@ def _tube(path: np.ndarray, radius: float, *, closed: bool) -> Mesh:
         up = np.broadcast_to([0.0, 0.0, 1.0], path.shape)
     else:
         tangent = np.gradient(path, axis=0)
-        up = np.where(np.abs(tangent[:, 1:2]) < 0.9 * np.linalg.norm(tangent, axis=1, keepdims=True),
-                      [[0.0, 1.0, 0.0]], [[1.0, 0.0, 0.0]])
+        up = np.where(
+            np.abs(tangent[:, 1:2]) < 0.9 * np.linalg.norm(tangent, axis=1, keepdims=True),
+            [[0.0, 1.0, 0.0]],
+            [[1.0, 0.0, 0.0]],
+        )
     tangent = tangent / (np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-12)
     first = np.cross(tangent, up)
     first /= np.linalg.norm(first, axis=1, keepdims=True) + 1e-12
@@ -41,8 +44,12 @@ def _tube(path: np.ndarray, radius: float, *, closed: bool) -> Mesh:
 def _part(points: np.ndarray, normals: np.ndarray, faces: np.ndarray, kind: int) -> Mesh:
     ones = np.ones(len(points))
     return Mesh(
-        vertices=np.ascontiguousarray(points), normals=np.ascontiguousarray(normals),
-        rest=points.copy(), occlusion=ones, cut=ones, faces=faces.astype(np.int32),
+        vertices=np.ascontiguousarray(points),
+        normals=np.ascontiguousarray(normals),
+        rest=points.copy(),
+        occlusion=ones,
+        cut=ones,
+        faces=faces.astype(np.int32),
         kinds=np.full(len(faces), kind, np.int32),
     )
 

@@ -132,9 +132,7 @@ def build_hair(vertices: np.ndarray, cut: HairCut) -> list[Mesh]:
     cap = skin + scalp.outward * thickness[:, None]
     depth = np.clip(0.72 + 0.28 * rise + 0.06 * scalp.locks, 0.45, 1.0)
     frayed = distance * (1 - 0.45 * cut.fringe * in_front)
-    meshes = [
-        _grid_mesh(cap, scalp.faces, scalp.across, scalp.along, depth, frayed, scalp.outward)
-    ]
+    meshes = [_grid_mesh(cap, scalp.faces, scalp.across, scalp.along, depth, frayed, scalp.outward)]
     if cut.length > 0.01:
         meshes.append(_fall(cap, scalp, cut))
     return meshes

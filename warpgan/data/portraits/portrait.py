@@ -113,6 +113,7 @@ class Portrait:
     """
 
     def __init__(self, z: np.ndarray, *, detail_seed: int | None = None) -> None:
+        """Decode the latent; geometry is built when first asked for."""
         self.z = np.asarray(z, np.float32)
         self.detail_seed = detail_seed
         self.look: Appearance = appearance_of(self.z)
@@ -161,7 +162,8 @@ class Portrait:
     def five_points(self) -> np.ndarray:
         """Eyes (viewer's left first), nose tip, mouth corners [5, 3] float32, world.
 
-        An eye is where a landmark detector sees it, at the pupil, in the plane of its lids' corners.
+        An eye is where a landmark detector sees it: at the pupil, in the plane of its lids'
+        corners.
         """
         points = self.head_vertices[head_asset().five_points].astype(np.float32)
         points[:2, 2] -= PUPIL_BULGE

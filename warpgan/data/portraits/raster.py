@@ -48,8 +48,13 @@ class Mesh:
         count = len(vertices)
         faces = np.ascontiguousarray(faces, np.int32)
         return Mesh(
-            vertices, vertex_normals(vertices, faces), vertices.copy(), np.ones(count),
-            np.ones(count), faces, np.full(len(faces), kind, np.int32),
+            vertices,
+            vertex_normals(vertices, faces),
+            vertices.copy(),
+            np.ones(count),
+            np.ones(count),
+            faces,
+            np.full(len(faces), kind, np.int32),
         )
 
     @staticmethod
@@ -191,9 +196,7 @@ def project_to_screen(
     return screen
 
 
-def rasterise(
-    mesh: Mesh, cam2world: np.ndarray, intrinsics: np.ndarray, *, size: int
-) -> Fragments:
+def rasterise(mesh: Mesh, cam2world: np.ndarray, intrinsics: np.ndarray, *, size: int) -> Fragments:
     """Nearest faces of a mesh through a camera.
 
     Args:
@@ -209,7 +212,13 @@ def rasterise(
     )
     _fill(
         project_to_screen(mesh.vertices, cam2world, intrinsics, size=size),
-        mesh.faces, mesh.kinds, mesh.cut, mesh.rest, STRANDS,
-        fragments.face, fragments.weights, fragments.depth_z,
+        mesh.faces,
+        mesh.kinds,
+        mesh.cut,
+        mesh.rest,
+        STRANDS,
+        fragments.face,
+        fragments.weights,
+        fragments.depth_z,
     )
     return fragments

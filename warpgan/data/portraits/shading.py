@@ -19,12 +19,10 @@ from warpgan.data.portraits.raster import BODY, EYE, FRAME, HAIR, LASH, TEETH
 
 @numba.njit(**JIT)
 def lit_fraction(shadow, frame, x, y, z):
-    """Share of the key light that reaches a point, from a shadow map.
+    """Share of the key light that reaches the point (x, y, z), softly over 3 x 3 map samples.
 
-    Args:
-        shadow: [S, S] float32 depths along the light, smaller is nearer to the light.
-        frame: [4, 4] world to map: columns, rows and depth.
-        x, y, z: the point.
+    `shadow` [S, S] float32 holds depths along the light (smaller is nearer to it), `frame` [4, 4]
+    maps the world to its columns, rows and depth.
     """
     u = frame[0, 0] * x + frame[0, 1] * y + frame[0, 2] * z + frame[0, 3]
     v = frame[1, 0] * x + frame[1, 1] * y + frame[1, 2] * z + frame[1, 3]
@@ -53,15 +51,12 @@ def shade(
 ):  # fmt: skip
     """Colour every sample and put the backdrop where no nearer face is.
 
-    Args:
-        camera: [4, 4] cam2world.
-        lens: [3, 3] intrinsics divided by the image size.
-        paints: (light, skin, brow, hair, cloth, backdrop, cloth pattern, backdrop pattern,
-            freckles, frame colour).
-        sphere: backdrop centre and radius [4].
-        face_in, weights_in, depth: fragments; face becomes -1 and depth the backdrop's where
-            the backdrop shows.
-        image: [S, S, 3] float32, written.
+    `camera` [4, 4] is cam2world and `lens` [3, 3] the intrinsics divided by the image size; then
+    come the arrays of a `Mesh`, of the `HeadAsset`, and `paints` = (light, skin, brow, hair, cloth,
+    backdrop, cloth pattern, backdrop pattern, freckles, frame colour). `sphere` [4] is the
+    backdrop's centre and radius. `face_in`, `weights_in` and `depth` are `Fragments` of S x S
+    samples: where the backdrop shows, face becomes -1 and depth the backdrop's. `image`
+    [S, S, 3] float32 is written.
     """
     light, skin, brow, look, cloth, backdrop, cloth_pattern, back_pattern, freckles, frame = paints
     size = image.shape[0]

@@ -16,7 +16,11 @@ YAWS = (-60.0, -30.0, 0.0, 30.0, 60.0)
 
 
 def contact_sheet(
-    seeds: list[int], *, size: int = 128, supersample: int = 2, detail: bool = True,
+    seeds: list[int],
+    *,
+    size: int = 128,
+    supersample: int = 2,
+    detail: bool = True,
     yaws: tuple[float, ...] = YAWS,
 ) -> np.ndarray:
     """Pictures [len(seeds) * size, len(yaws) * size, 3] uint8."""
