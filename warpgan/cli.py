@@ -19,6 +19,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -155,18 +156,42 @@ def _first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
+def build_node(config: DictConfig, key: str, **arguments: Any) -> Any:
+    """Instantiate the ``_target_`` node ``key`` of a config.
+
+    Args:
+        config: The composed config.
+        key: Name of the node, e.g. ``encoder``.
+        **arguments: Constructor arguments that only the program knows.
+
+    Returns:
+        What the target makes.
+
+    Raises:
+        ValueError, FileNotFoundError, KeyError: As the target raised them; ValueError also for an
+            argument that the target does not have.
+    """
+    try:
+        return instantiate(config[key], _convert_="all", **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, ValueError | FileNotFoundError | KeyError):
+            raise cause from None
+        raise ValueError(
+            f"{key}={config[key].get('_target_')} cannot be built: {_first_line(cause)}; see the "
+            f"keys in configs/{key}"
+        ) from error
+
+
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """End with one message and exit code 2 where a user's mistake is raised inside."""
     try:
         yield
-    except (ValueError, FileNotFoundError, KeyError, InstantiationException) as error:
+    except (ValueError, FileNotFoundError, KeyError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        cause: BaseException = error
-        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
-            cause = cause.__cause__
-        message = cause.args[0] if isinstance(cause, KeyError) and cause.args else cause
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
         if os.environ.get("RANK", "0") == "0":
             print(f"error: {message}", file=sys.stderr)
         raise SystemExit(EXIT_USER_ERROR) from None

@@ -48,6 +48,7 @@ class TrainSettings:
     ema_decay: float | None = None
     encoder_start: str = "random"
     latent_average: str = "sampled"
+    supervise: str = "image"
     render_rays: int | None = None
     render_samples: list[int] | None = None
     activation_checkpointing: bool = False
@@ -150,6 +151,7 @@ class TrainConfig:
 _CHOICES = {
     "train.mixed_precision": ("no", "bf16", "fp16"),
     "train.schedule": ("constant", "cosine"),
+    "train.supervise": ("image", "raw"),
     "train.latent_average": ("sampled", "tracked"),
 }
 _AT_LEAST = {

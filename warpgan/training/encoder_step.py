@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from eg3d import ray_directions
 from warpgan.encoders.inversion import resize_square
 from warpgan.losses import EncoderLosses, Reconstruction
 from warpgan.training.batch import Batch
@@ -27,6 +28,8 @@ class EncoderModules:
         losses: Named terms and their weighted sum, at their own size.
         latent_avg: [1 or num_ws, w_dim] the mean latent that the encoder adds.
         render_rays: Rays a side of the training render; None for the generator's own.
+        raw: Supervise the render before super-resolution, which is cheaper; the super-resolution
+            is frozen and starts from it.
         activation_checkpointing: Recompute the generator in the backward pass to save memory.
     """
 
@@ -35,6 +38,7 @@ class EncoderModules:
     losses: EncoderLosses
     latent_avg: Tensor
     render_rays: int | None = None
+    raw: bool = False
     activation_checkpointing: bool = False
 
 
@@ -45,7 +49,7 @@ class StepResult:
     Attributes:
         total: Weighted sum of the terms, a scalar with gradient.
         terms: Name -> unweighted scalar of every term.
-        image: [B, 3, S, S] the rendered inversion.
+        image: [B, 3, S, S] the rendered inversion, or [B, 3, R, R] where it is raw.
     """
 
     total: Tensor
@@ -66,13 +70,12 @@ def train_step(modules: EncoderModules, batch: Batch, step: int) -> StepResult:
         Total, terms and the rendered inversion.
     """
     ws = modules.encoder(batch.photo)
+    view = render_raw_view if modules.raw else render_view
+    arguments = (modules.generator, ws, batch.camera, modules.render_rays)
     if modules.activation_checkpointing:
-        image = checkpoint(
-            render_view, modules.generator, ws, batch.camera, modules.render_rays,
-            use_reentrant=False, preserve_rng_state=False,
-        )  # fmt: skip
+        image = checkpoint(view, *arguments, use_reentrant=False, preserve_rng_state=False)
     else:
-        image = render_view(modules.generator, ws, batch.camera, modules.render_rays)
+        image = view(*arguments)
     losses = modules.losses(
         Reconstruction(
             prediction=image,
@@ -101,6 +104,27 @@ def render_view(
     """
     planes = generator.planes(ws, noise_mode="const")
     return generator.render(planes, ws, camera, resolution=rays).image
+
+
+def render_raw_view(
+    generator: nn.Module, ws: Tensor, camera: Tensor, rays: int | None = None
+) -> Tensor:
+    """Render codes without super-resolution, deterministically.
+
+    Args:
+        generator: The tri-plane generator.
+        ws: [B, num_ws, w_dim].
+        camera: [B, 25].
+        rays: Rays a side R; None for the generator's own.
+
+    Returns:
+        [B, 3, R, R], nominally in [-1, 1].
+    """
+    side = generator.neural_rendering_resolution if rays is None else rays
+    planes = generator.planes(ws, noise_mode="const")
+    origins, directions = ray_directions(camera, side)
+    features = generator.render_rays(planes, origins, directions, ws=ws).features
+    return features[..., :3].mT.unflatten(2, (side, side))
 
 
 @torch.no_grad()

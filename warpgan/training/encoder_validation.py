@@ -40,7 +40,7 @@ def validate(
         size, range [-1, 1] clamped.
     """
     encoder.eval()
-    modules = replace(modules, encoder=encoder, activation_checkpointing=False)
+    modules = replace(modules, encoder=encoder, raw=False, activation_checkpointing=False)
     count = min(count, len(images))
     mine = list(range(accelerator.process_index, count, accelerator.num_processes))
     # A process without images still takes part in the sum, with weight 0.

@@ -1,16 +1,15 @@
 """Everything that is built before step 0, cheap checks first."""
 
-import logging
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from warpgan import weights
+from warpgan.cli import build_node
 from warpgan.config import TrainConfig, check_config
 from warpgan.encoders.inversion import InversionEncoder, load_encoder
 from warpgan.encoders.psp import PspEncoder
@@ -27,8 +26,6 @@ from warpgan.training.encoder_step import EncoderModules
 from warpgan.training.order import micro_batch_size
 from warpgan.training.seeding import fold_seed
 from warpgan.training.sources import open_held_out_images, open_training_images
-
-_log = logging.getLogger(__name__)
 
 
 def read_config(config: DictConfig) -> TrainConfig:
@@ -98,14 +95,14 @@ def build_encoder_training(
         images = open_training_images(settings)
         held_out = open_held_out_images(settings)
     generator = build_generator(config, settings)
-    losses = instantiate(config.losses, _convert_="all")
+    losses = build_node(config, "losses")
     device = accelerator.device
     generator, losses = generator.to(device), losses.to(device).eval()
     encoder = build_inversion_encoder(config, settings, generator)
     encoder = encoder.to(device)
     if sum(p.requires_grad for p in encoder.parameters()) == 0:
         raise ValueError("the encoder has no trainable parameter")
-    optimizer = instantiate(config.optimizer, _convert_="all")(list(encoder.parameters()))
+    optimizer = build_node(config, "optimizer")(list(encoder.parameters()))
     average = None if train.ema_decay is None else WeightAverage(encoder, train.ema_decay)
     latent_avg = encoder.latent_avg
     encoder, optimizer = accelerator.prepare(encoder, optimizer)
@@ -115,6 +112,7 @@ def build_encoder_training(
         losses=losses,
         latent_avg=latent_avg,
         render_rays=train.render_rays,
+        raw=train.supervise == "raw",
         activation_checkpointing=train.activation_checkpointing,
     )
     return EncoderTraining(
@@ -141,7 +139,7 @@ def build_generator(config: DictConfig, settings: TrainConfig) -> nn.Module:
         FileNotFoundError: If its file is absent.
         ValueError: If it makes images of another size than ``scale.image_size``.
     """
-    generator = instantiate(config.generator, _convert_="all").eval().requires_grad_(False)
+    generator = build_node(config, "generator").eval().requires_grad_(False)
     if generator.img_resolution != settings.scale.image_size:
         raise ValueError(
             f"scale.image_size={settings.scale.image_size}, but the generator makes "
@@ -173,9 +171,7 @@ def build_inversion_encoder(
         ValueError: If it does not fit the encoder.
     """
     torch.manual_seed(fold_seed(settings.run.seed, "initialisation"))
-    encoder = instantiate(
-        config.encoder, num_ws=generator.num_ws, w_dim=generator.w_dim, _convert_="all"
-    )
+    encoder = build_node(config, "encoder", num_ws=generator.num_ws, w_dim=generator.w_dim)
     latent_avg = mean_latent(generator, kind=settings.train.latent_average)
     inversion = InversionEncoder(encoder, latent_avg)
     start_encoder(inversion, settings.train.encoder_start)
