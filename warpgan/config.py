@@ -205,11 +205,6 @@ def check_config(config: TrainConfig) -> None:
             f"train.render_samples={samples} must be [coarse, fine] samples a ray, e.g. [16,16], "
             "or null for the generator's own"
         )
-    if config.train.warmup_steps >= config.train.steps and config.train.warmup_steps > 0:
-        raise ValueError(
-            f"train.warmup_steps={config.train.warmup_steps} must be below "
-            f"train.steps={config.train.steps}"
-        )
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import logging
 import os
-import shutil
 from pathlib import Path
 
 from warpgan.config import TrainConfig
 from warpgan.data.folder import ImageFolder
+from warpgan.data.portraits.splits import SplitSettings, write_split
+from warpgan.labels import LABEL_FILE_NAME
 
 HELD_OUT_SEED = 0
 _log = logging.getLogger(__name__)
@@ -96,22 +97,11 @@ def portraits_folder(cache: Path, *, split: str, count: int, seed: int, size: in
         size: Side in pixels.
 
     Returns:
-        The folder, complete: it is written aside and renamed.
+        The folder. Its label file is written last; without it an interrupted writing is finished.
     """
-    final = cache / "portraits" / f"{split}_{count}_seed{seed}_{size}px"
-    if final.is_dir():
-        return final
-    from warpgan.data.portraits.dataset import write_split
-
-    final.parent.mkdir(parents=True, exist_ok=True)
-    aside = final.with_name(f".writing_{final.name}_{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
-    _log.warning("writing %d portraits (%s) to %s, once", count, split, final)
-    write_split(aside, split, count=count, seed=seed, size=size)
-    try:
-        aside.rename(final)
-    except OSError:
-        if not final.is_dir():
-            raise
-        shutil.rmtree(aside)
-    return final
+    folder = cache / "portraits" / f"{split}_{count}_seed{seed}_{size}px"
+    if not (folder / LABEL_FILE_NAME).is_file():
+        settings = SplitSettings(split=split, count=count, seed=seed, size=size, depth=False)
+        print(f"writing {count} portraits ({split}) to {folder}, once", flush=True)
+        write_split(folder, settings, workers=max(1, min(8, os.cpu_count() or 1)))
+    return folder
