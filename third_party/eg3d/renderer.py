@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from .decoder import Decoder
+from .fused_renderer import march_with_kernel, unsupported
+from .inference import use_kernel
 from .marching import Marched, march
 from .options import Extensions, RenderingOptions
 from .sampling import box_limits, fill_missed_limits, importance_depths, stratified_depths
@@ -206,6 +208,36 @@ def march_rays(
         widest = max(coarse_count, fine_count)
     else:
         widest = depths.shape[-1]
+    coarse_given = coarse_count if depths is None else depths.shape[-1]
+    if noise is None and use_kernel(
+        volume.planes,
+        origins,
+        directions,
+        *volume.decoder.parameters(),
+        *([] if depths is None else [depths]),
+        refusal=unsupported(volume.planes, coarse_given),
+    ):
+        if depths is None:
+            disparity = options.disparity_space_sampling
+            depths = stratified_depths(near, far, jitter, disparity=disparity)
+        else:
+            u = None
+        return MarchedRays(
+            *march_with_kernel(
+                volume.planes,
+                volume.decoder,
+                origins,
+                directions,
+                depths,
+                u,
+                plane_axes=volume.plane_axes,
+                box_warp=options.box_warp,
+                box_centre=volume.extensions.box_centre,
+                clamp_mode=options.clamp_mode,
+                density_gain=volume.extensions.density_gain,
+                density_bias=volume.extensions.density_bias,
+            )
+        )
     if chunk is None:
         chunk = max(64, SAMPLES_PER_CHUNK // (count * widest))
 
