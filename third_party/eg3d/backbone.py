@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .fused_synthesis import run_block
+from .inference import use_kernel
 from .layers import SynthesisLayer, ToRGB
 from .mapping import MappingNetwork
 from .precision import at_least_float32
@@ -65,7 +67,8 @@ class SynthesisBlock(nn.Module):
         *,
         noise_mode: str = "const",
         generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
+        keep_features: bool = True,
+    ) -> tuple[Tensor | None, Tensor]:
         """Apply the block.
 
         Args:
@@ -74,10 +77,21 @@ class SynthesisBlock(nn.Module):
             ws: `[B, num_convs + 1, w_dim]`.
             noise_mode: See `SynthesisLayer`.
             generator: See `SynthesisLayer`.
+            keep_features: False allows a block to return None for the features.
 
         Returns:
             Features `[B, out_channels, up H, up W]` and skip image `[B, img_channels, up H, up W]`.
         """
+        if not self.starts and self._fits_kernel(x, image, ws):
+            return run_block(
+                self,
+                x,
+                image,
+                ws,
+                noise_mode=noise_mode,
+                generator=generator,
+                keep_features=keep_features,
+            )
         noise = dict(noise_mode=noise_mode, generator=generator)
         if self.starts:
             x = self.const.expand(ws.shape[0], -1, -1, -1)
@@ -89,6 +103,17 @@ class SynthesisBlock(nn.Module):
         if image is not None:
             painted = painted.add_(upsample(image) if self.up == 2 else image)
         return x, painted
+
+    def _fits_kernel(self, x: Tensor, image: Tensor | None, ws: Tensor) -> bool:
+        refusal = None
+        if torch.is_autocast_enabled(x.device.type):
+            refusal = "autocast is on"
+        elif self.conv1.learned_map is not None:
+            refusal = "the block has learned maps"
+        elif x.shape[2:] != (self.conv1.resolution // self.up,) * 2:
+            refusal = "the input is a patch"
+        given = (x, ws) if image is None else (x, image, ws)
+        return use_kernel(*given, *self.parameters(), *self.buffers(), refusal=refusal)
 
 
 class SynthesisNetwork(nn.Module):
@@ -157,6 +182,7 @@ class SynthesisNetwork(nn.Module):
                 ws[:, first : first + block.num_convs + 1],
                 noise_mode=noise_mode,
                 generator=generator,
+                keep_features=resolution != self.block_resolutions[-1],
             )
             first += block.num_convs
         return image

@@ -109,22 +109,34 @@ def modulated_convolve(
             fan_in = weight[0].numel()
             weight = weight / (math.sqrt(fan_in) * weight.abs().amax((1, 2, 3), keepdim=True))
             styles = styles / styles.abs().amax(1, keepdim=True)
-        out_scale = None
-        if demodulate:
-            energy = weight.square().sum((2, 3))
-            out_scale = torch.rsqrt(styles.square() @ energy.t() + 1e-8) * gain
         if x.shape[0] == 1:
-            weight = weight * styles[0, :, None, None]
-            if out_scale is not None:
-                weight = weight * out_scale[0, :, None, None, None]
-            elif gain != 1.0:
-                weight = weight * gain
-        elif out_scale is None and gain != 1.0:
+            weight = modulated_weight(weight, styles, demodulate=demodulate, gain=gain)
+        elif demodulate:
+            out_scale = _demodulation(weight, styles) * gain
+        elif gain != 1.0:
             styles = styles * gain
     if x.shape[0] == 1:
         return convolve(x, weight, up=up)
     y = convolve(x * styles[:, :, None, None].to(x.dtype), weight, up=up)
-    return y if out_scale is None else y * out_scale[:, :, None, None].to(y.dtype)
+    return y * out_scale[:, :, None, None].to(y.dtype) if demodulate else y
+
+
+def modulated_weight(
+    weight: Tensor, styles: Tensor, *, demodulate: bool = True, gain: float = 1.0
+) -> Tensor:
+    """Weight for a single sample: `[O, I, k, k]` times styles `[1, I]`, normalised, times gain."""
+    modulated = weight * styles[0, :, None, None]
+    if demodulate:
+        modulated = modulated * (_demodulation(weight, styles) * gain)[0, :, None, None, None]
+    elif gain != 1.0:
+        modulated = modulated * gain
+    return modulated
+
+
+def _demodulation(weight: Tensor, styles: Tensor) -> Tensor:
+    """Inverse norm of each output channel's modulated weight, `[B, O]`."""
+    energy = weight.square().sum((2, 3))
+    return torch.rsqrt(styles.square() @ energy.t() + 1e-8)
 
 
 def _computes_in_half(x: Tensor) -> bool:
@@ -204,9 +216,7 @@ class SynthesisLayer(nn.Module):
             offset = (self.bias * post_gain)[:, None, None]
             if self.learned_map is not None:
                 offset = offset + self.learned_map * post_gain
-            noise = self._noise(x, noise_mode, generator)
-            if noise is not None:
-                noise = noise * (self.noise_strength * post_gain)
+            noise = self.scaled_noise(x.shape[0], noise_mode, generator, gain=gain)
         y = modulated_convolve(x, self.weight, styles, up=self.up, gain=post_gain)
         if noise is not None:
             y = y.add_(noise.to(y.dtype))
@@ -216,22 +226,28 @@ class SynthesisLayer(nn.Module):
             y = y.clamp(-limit, limit)
         return y
 
-    def _noise(
-        self, x: Tensor, noise_mode: str, generator: torch.Generator | None
+    def scaled_noise(
+        self,
+        batch: int,
+        noise_mode: str,
+        generator: torch.Generator | None,
+        *,
+        gain: float = 1.0,
     ) -> Tensor | None:
+        """Noise as it enters the activation, `[1 or batch, 1, S, S]`, or None."""
+        if noise_mode not in NOISE_MODES:
+            raise ValueError(f"noise_mode is {noise_mode!r}; expected one of {NOISE_MODES}")
         if noise_mode == "none":
             return None
-        if noise_mode == "const":
-            return self.noise_const
+        noise = self.noise_const[None, None]
         if noise_mode == "random":
-            side = self.resolution
-            return torch.randn(
-                (x.shape[0], 1, side, side),
+            noise = torch.randn(
+                (batch, 1, *self.noise_const.shape),
                 generator=generator,
-                device=x.device,
-                dtype=self.noise_const.dtype,
+                device=noise.device,
+                dtype=noise.dtype,
             )
-        raise ValueError(f"noise_mode is {noise_mode!r}; expected one of {NOISE_MODES}")
+        return noise * (self.noise_strength * (LRELU_GAIN * gain))
 
 
 class ToRGB(nn.Module):

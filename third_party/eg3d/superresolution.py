@@ -170,5 +170,6 @@ class SuperResolution(nn.Module):
         last = ws[:, -1:].expand(-1, 3, -1)
         for index in range(len(self.variant.channels)):
             block = getattr(self, f"block{index}")
-            x, image = block(x, image, last, noise_mode=noise_mode)
+            keep = index < len(self.variant.channels) - 1
+            x, image = block(x, image, last, noise_mode=noise_mode, keep_features=keep)
         return image
