@@ -7,17 +7,15 @@ Writes ``runs/NAME``: METHOD/rows.csv, summary.json, table.md, sheet.png. The sa
 an interrupted evaluation. Exit codes: 0 done; 2 a mistake in the command, config or data.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import yaml
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from warpgan import cli
 from warpgan.evaluation.config import EvaluateConfig, check_config
 from warpgan.evaluation.items import Item, build_items
-from warpgan.evaluation.load import choose_device, load_models
+from warpgan.evaluation.load import choose_device, find_models
 from warpgan.evaluation.measures import MetricSuite
 from warpgan.evaluation.photos import Photos, open_photos
 from warpgan.evaluation.records import Records, write_text
@@ -26,6 +24,7 @@ from warpgan.evaluation.run import evaluate_method, split_batches
 from warpgan.evaluation.sheet import evaluation_sheet
 from warpgan.evaluation.summary import MethodResult, sha256_of, summarise
 from warpgan.methods.base import Method
+from warpgan.methods.build import Models
 from warpgan.pictures import write_png
 from warpgan.training.lock import RunLock
 from warpgan.training.runs import check_run_name
@@ -57,16 +56,25 @@ def evaluate(config: DictConfig, overrides: list[str]) -> list[MethodResult]:
         check_run_name(settings.run.name)
         asked = settings.evaluate
         device = choose_device(asked.device)
-        suite: MetricSuite = instantiate(config.metrics, _convert_="all").to(device)
-        models = load_models(asked.encoder, settings.generator, device=device)
+        suite: MetricSuite = cli.build_node(config, "metrics").to(device)
+        found = find_models(asked.encoder, settings.generator)
+        generator = cli.build_node(OmegaConf.create({"generator": found.generator}), "generator")
         photos = open_photos(
             settings.data,
             settings.paths,
             protocol=asked.protocol,
-            size=models.generator.img_resolution,
+            size=generator.img_resolution,
         )
-        models = replace(models, latents=photos.latents)
-        methods = [instantiate(node)(models, name=name) for name, node in config.method.items()]
+        models = Models(
+            generator=generator.eval().requires_grad_(False).to(device),
+            encoder=None if found.encoder is None else found.encoder.to(device),
+            latents=photos.latents,
+            generator_files=found.generator_files,
+            encoder_files=found.encoder_files,
+        )
+        methods = [
+            cli.build_node(config.method, name)(models, name=name) for name in settings.method
+        ]
         dataset = photos.dataset
         items = build_items(
             dataset.names, dataset.labels, protocol=asked.protocol, count=asked.count

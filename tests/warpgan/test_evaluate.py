@@ -12,13 +12,19 @@ from tests.warpgan.evaluation_world import SIZE, write_photos, write_run
 from warpgan import evaluate as entry
 from warpgan.cameras import look_at
 from warpgan.cli import compose_config
+from warpgan.config import PathSettings
 from warpgan.data.folder import ImageFolder
+from warpgan.data.portraits import Portrait
+from warpgan.data.portraits.splits import SplitSettings, person_seed, write_split
 from warpgan.evaluation import run as loop
+from warpgan.evaluation.config import EvaluationData
 from warpgan.evaluation.items import build_items, rows_of
 from warpgan.evaluation.measures import MetricSuite
+from warpgan.evaluation.photos import open_photos
 from warpgan.evaluation.records import Records
 from warpgan.evaluation.summary import compare_methods, summarise
 from warpgan.methods.base import Inversion, Method, Views
+from warpgan.methods.true_latent import photo_key
 from warpgan.metrics.pixel import psnr
 from warpgan.perception import build_identity, build_perceptual
 
@@ -265,6 +271,19 @@ def test_same_command_twice_adds_nothing(world):
     assert rows.read_bytes() == before
     again = json.loads((out / "summary.json").read_text())
     assert again["methods"] == stamp["methods"]
+
+
+def test_true_latents_are_found_by_photo(tmp_path):
+    settings = SplitSettings(split="mead", count=2, seed=3, size=SIZE)
+    write_split(tmp_path / "mead", settings)
+    data = EvaluationData(path=str(tmp_path / "mead"))
+    photos = open_photos(data, PathSettings(), protocol="multi_view", size=SIZE // 2)
+    latents = photos.latents()
+    assert len(latents) == 10
+    for i in (0, 7):
+        person = Portrait.sample(person_seed("mead", 3, i // 5))
+        found = latents[photo_key(photos.dataset[i].image)]
+        assert np.array_equal(found.numpy(), person.z)
 
 
 def test_multi_view_command(world):

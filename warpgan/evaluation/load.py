@@ -1,17 +1,15 @@
 """The encoder and the generator of an evaluation, found from what the user typed."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 
-from eg3d import TriPlaneGenerator
 from warpgan import weights
 from warpgan.encoders.inversion import InversionEncoder, load_encoder
 from warpgan.encoders.released import load_released_inversion
-from warpgan.methods.build import Models
 from warpgan.training.runs import read_config
 
 # Which generator a named encoder was trained with, and its mean latent where that is a file.
@@ -33,17 +31,31 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def load_models(
-    encoder: str | None, generator: Mapping[str, Any] | None, *, device: torch.device
-) -> Models:
-    """Load both, frozen and in eval mode.
+@dataclass(frozen=True)
+class Found:
+    """An encoder, and the node that builds its generator.
+
+    Attributes:
+        encoder: frozen, in eval mode, on the CPU; ``None`` for methods without one.
+        encoder_files: what it was read from.
+        generator: a node with a ``_target_``.
+        generator_files: what the node reads.
+    """
+
+    encoder: InversionEncoder | None
+    encoder_files: tuple[Path, ...]
+    generator: dict[str, Any]
+    generator_files: tuple[Path, ...]
+
+
+def find_models(encoder: str | None, generator: Mapping[str, Any] | None) -> Found:
+    """Load the encoder and find its generator.
 
     Args:
         encoder: a name of the weights table, the folder of a training run, an encoder file, or
             ``None`` for methods without one.
         generator: a node with a ``_target_``; if ``None``, the encoder's own: of its run's saved
             config, or of ``GENERATOR_OF``.
-        device: where they go.
 
     Raises:
         FileNotFoundError: if a file is absent.
@@ -51,12 +63,11 @@ def load_models(
     """
     model, path = (None, None) if encoder is None else _load_encoder(encoder)
     node = generator or _generator_of(encoder, path)
-    built: TriPlaneGenerator = instantiate(node, _convert_="all")
-    return Models(
-        generator=built.eval().requires_grad_(False).to(device),
-        encoder=None if model is None else model.to(device),
-        generator_files=_weight_files(node),
+    return Found(
+        encoder=model,
         encoder_files=() if path is None else (path,),
+        generator=dict(node),
+        generator_files=_weight_files(node),
     )
 
 

@@ -1,19 +1,23 @@
 """The photos of an evaluation: a folder or zip, or held-out portraits written on the spot."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from warpgan.config import PathSettings
 from warpgan.data.folder import ImageFolder
+from warpgan.data.portraits.splits import LATENTS_FILE, NAMES_FILE
 from warpgan.evaluation.config import EvaluationData
+from warpgan.methods.true_latent import photo_key
 from warpgan.training.sources import portraits_folder
 
 SPLIT_OF = {"same_view": "celebahq", "multi_view": "mead"}
-LATENTS_FILE = "latents.json"
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,24 @@ class Photos:
         dataset: images and cameras.
         name: what tables print.
         note: what the numbers depend on, ready for JSON.
-        latents: true latents by photo, empty for real photos.
+        truth: folder of the embedded world that the photos came from; ``None`` for real photos.
     """
 
     dataset: ImageFolder
     name: str
     note: dict[str, Any]
-    latents: dict[str, Tensor]
+    truth: Path | None
+
+    def latents(self) -> dict[str, Tensor]:
+        """True latents ``[z_dim]`` by photo (``photo_key``); empty for real photos."""
+        if self.truth is None:
+            return {}
+        people = json.loads((self.truth / NAMES_FILE).read_text())["people"]
+        with np.load(self.truth / LATENTS_FILE, allow_pickle=False) as file:
+            z = torch.from_numpy(file["z"])
+        owner = {name: i for i, person in enumerate(people) for name in person["images"]}
+        places = range(len(self.dataset))
+        return {photo_key(self.dataset[i].image): z[owner[self.dataset.names[i]]] for i in places}
 
 
 def open_photos(data: EvaluationData, paths: PathSettings, *, protocol: str, size: int) -> Photos:
@@ -79,4 +94,5 @@ def open_photos(data: EvaluationData, paths: PathSettings, *, protocol: str, siz
         "size": size,
         "resize": "box average for whole factors, else antialiased; see warpgan.data.images",
     }
-    return Photos(dataset=dataset, name=name, note=note, latents={})
+    whole = path.is_dir() and (path / LATENTS_FILE).is_file()
+    return Photos(dataset=dataset, name=name, note=note, truth=path if whole else None)

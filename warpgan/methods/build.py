@@ -1,7 +1,7 @@
 """Methods from the parts that one evaluation has in common; ``configs/method`` names these."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -20,14 +20,14 @@ class Models:
     Attributes:
         generator: in eval mode, on the device of the evaluation.
         encoder: trained, in eval mode, on the same device; ``None`` if no method needs one.
-        latents: true latents by photo, see ``true_latent.photo_key``; empty for real photos.
+        latents: gives the true latents by ``true_latent.photo_key``; none for real photos.
         generator_files: what the generator was read from.
         encoder_files: what the encoder was read from.
     """
 
     generator: TriPlaneGenerator
     encoder: InversionEncoder | None
-    latents: Mapping[str, Tensor] = field(default_factory=dict)
+    latents: Callable[[], Mapping[str, Tensor]] = dict
     generator_files: tuple[Path, ...] = ()
     encoder_files: tuple[Path, ...] = ()
 
@@ -62,12 +62,13 @@ def true_latent(models: Models, *, name: str = "true_latent") -> TrueLatent:
     Raises:
         ValueError: if the data set has no true latents.
     """
-    if not models.latents:
+    latents = models.latents()
+    if not latents:
         raise ValueError(
             "method true_latent needs photos whose latents are known: the portraits that "
             "data.portraits writes. Leave it out for other data"
         )
-    return TrueLatent(models.generator, models.latents, name=name, files=models.generator_files)
+    return TrueLatent(models.generator, latents, name=name, files=models.generator_files)
 
 
 def _encoder(models: Models) -> InversionEncoder:
