@@ -26,6 +26,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from warpgan.config import CONFIG_DIR, TrainConfig, flatten
 
 EXIT_USER_ERROR = 2
+NULL_GROUPS = ("ablation", "experiment")
 SCHEMAS = {"train_schema": TrainConfig}
 
 
@@ -62,7 +63,9 @@ def compose_config(config_name: str, overrides: Sequence[str] = ()) -> DictConfi
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config = compose(config_name, overrides=list(overrides), return_hydra_config=True)
+            config = compose(
+                config_name, overrides=drop_null_choices(overrides), return_hydra_config=True
+            )
         HydraConfig.instance().set_config(config)
         with open_dict(config):
             del config["hydra"]
@@ -70,9 +73,16 @@ def compose_config(config_name: str, overrides: Sequence[str] = ()) -> DictConfi
         missing = sorted(OmegaConf.missing_keys(config))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error, config_name=config_name, overrides=overrides)) from error
+    except ValueError as error:
+        raise ConfigError(f"{_first_line(error)}; give a choice, or leave the group out") from error
     if missing:
         raise ConfigError(f"{missing[0]} has no value; give {missing[0]}=VALUE")
     return config
+
+
+def drop_null_choices(words: Sequence[str]) -> list[str]:
+    """Leave out ``ablation=null`` and the like: Hydra has no such word for what is the default."""
+    return [word for word in words if not re.fullmatch(f"({'|'.join(NULL_GROUPS)})=null", word)]
 
 
 def explain(error: Exception, *, config_name: str, overrides: Sequence[str]) -> str:
@@ -118,6 +128,8 @@ def explain(error: Exception, *, config_name: str, overrides: Sequence[str]) -> 
         return f"{given}: {_first_line(chain[-1])}; give a value of that type"
     if "not in struct" in text or "not in '" in text or "Could not override" in text:
         known = _known_keys(config_name)
+        if "." not in key:
+            known = sorted({name.split(".")[0] for name in known})
         return f"unknown config key {given}{_closest(key, known) or _siblings(key, known)}"
     return f"{given}: {_first_line(chain[-1])}" if key else _first_line(error)
 
@@ -204,7 +216,8 @@ def run_entry(config_name: str, job: Callable[[DictConfig, list[str]], Any]) -> 
         config_name: Primary config under ``configs/``.
         job: Called with the config and the overrides that were typed.
     """
-    words = sys.argv[1:]
+    words = drop_null_choices(sys.argv[1:])
+    sys.argv[1:] = words
     if not any(word.startswith("-") for word in words):
         with plain_errors():
             compose_config(config_name, words)

@@ -188,9 +188,8 @@ def relative_difference(a, b) -> float:
 
 def test_two_processes_equal_one(uninterrupted, tmp_path):
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
-        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-        "--main_process_port", "0", "-m", "warpgan.train", *words(tmp_path),
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "warpgan.train", *words(tmp_path),
         f"eval.path={tmp_path / 'images'}", "eval.every=3", "eval.count=5", "eval.batch_size=2",
     ]  # fmt: skip
     finished = subprocess.run(

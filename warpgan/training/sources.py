@@ -23,23 +23,17 @@ def open_training_images(config: TrainConfig) -> ImageFolder:
         The images, checked.
 
     Raises:
-        FileNotFoundError: If the folder or zip does not exist.
-        ValueError: If there is no path and no portraits, or anything is wrong with the images.
+        ValueError: If anything is wrong with the images.
     """
     data, size = config.data, config.scale.image_size
     path = data.path
     if path is None:
-        if data.portraits is None:
-            raise ValueError(
-                "data.path is not set; give a folder or zip of photographs in EG3D's layout "
-                "(data.path=/data/ffhq.zip), or train on portraits with data=portraits"
-            )
         path = portraits_folder(
             Path(config.paths.cache), split="train", count=data.portraits,
             seed=data.portraits_seed, size=size,
         )  # fmt: skip
     return ImageFolder(
-        _existing(path, key="data.path"),
+        Path(path).expanduser(),
         labels=data.labels if data.path is not None else None,
         size=size,
         skip_invalid=data.skip_invalid,
@@ -57,7 +51,6 @@ def open_held_out_images(config: TrainConfig) -> ImageFolder | None:
         The images, or None where ``eval.every=0`` or there are none.
 
     Raises:
-        FileNotFoundError: If the folder or zip does not exist.
         ValueError: If anything is wrong with the images.
     """
     evaluation, size = config.eval, config.scale.image_size
@@ -73,17 +66,30 @@ def open_held_out_images(config: TrainConfig) -> ImageFolder | None:
             seed=HELD_OUT_SEED, size=size,
         )  # fmt: skip
     labels = evaluation.labels if evaluation.path is not None else None
-    return ImageFolder(_existing(path, key="eval.path"), labels=labels, size=size)
+    return ImageFolder(Path(path).expanduser(), labels=labels, size=size)
 
 
-def _existing(path: str | Path, *, key: str) -> Path:
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{key}={path} does not exist; give a folder or zip of square images with "
-            "dataset.json, or leave it out to use portraits"
+def check_paths(config: TrainConfig) -> None:
+    """Check that the paths of the data exist, before anything is loaded.
+
+    Args:
+        config: The resolved config.
+
+    Raises:
+        FileNotFoundError: If a folder or zip does not exist.
+        ValueError: If there is neither a path nor portraits.
+    """
+    for key, path in (("data.path", config.data.path), ("eval.path", config.eval.path)):
+        if path is not None and not Path(path).expanduser().exists():
+            raise FileNotFoundError(
+                f"{key}={path} does not exist; give a folder or zip of square images with "
+                "dataset.json, or leave it out to use portraits"
+            )
+    if config.data.path is None and config.data.portraits is None:
+        raise ValueError(
+            "data.path is not set; give a folder or zip of photographs in EG3D's layout "
+            "(data.path=/data/ffhq.zip), or train on portraits with data=portraits"
         )
-    return path
 
 
 def portraits_folder(cache: Path, *, split: str, count: int, seed: int, size: int) -> Path:

@@ -25,7 +25,7 @@ from warpgan.training.encoder_loop import EncoderTraining
 from warpgan.training.encoder_step import EncoderModules
 from warpgan.training.order import micro_batch_size
 from warpgan.training.seeding import fold_seed
-from warpgan.training.sources import open_held_out_images, open_training_images
+from warpgan.training.sources import check_paths, open_held_out_images, open_training_images
 
 
 def read_config(config: DictConfig) -> TrainConfig:
@@ -90,12 +90,13 @@ def build_encoder_training(
         ValueError: If parts do not fit together.
     """
     train = settings.train
+    check_paths(settings)
+    generator = build_generator(config, settings)
+    losses = build_node(config, "losses")
     # The main process writes portraits first; the others find them.
     with accelerator.main_process_first():
         images = open_training_images(settings)
         held_out = open_held_out_images(settings)
-    generator = build_generator(config, settings)
-    losses = build_node(config, "losses")
     device = accelerator.device
     generator, losses = generator.to(device), losses.to(device).eval()
     encoder = build_inversion_encoder(config, settings, generator)
