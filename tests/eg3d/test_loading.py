@@ -188,6 +188,14 @@ def test_loading_draws_no_random_numbers(tmp_path, small):
     assert torch.equal(torch.rand(3), wanted)
 
 
+def test_devices_are_checked_before_the_file(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match="'cuda:3', but torch sees no GPU here; use 'cpu'"):
+        eg3d.load_generator("absent.pkl", device="cuda:3")
+    with pytest.raises(ValueError, match="device is 'gpu'; expected 'cpu'"):
+        eg3d.load_generator("absent.pkl", device="gpu")
+
+
 # State dicts
 
 

@@ -54,9 +54,11 @@ def load_generator(
 
     Raises:
         FileNotFoundError: no such file, or no JSON beside a `.safetensors`.
+        ValueError: a device that is not there.
         CheckpointError: (a ValueError) the file is not a usable generator; the message names what
             was expected and what to do.
     """
+    device = _usable_device(device)
     path = require_file(path, expected=EXPECTED)
     if path.suffix == ".pkl":
         stored = _from_snapshot(path)
@@ -106,6 +108,17 @@ def save_generator(
         path,
         dtype=dtype,
     )
+
+
+def _usable_device(device: str | torch.device) -> torch.device:
+    """Told before a large file is read."""
+    try:
+        usable = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device is {device!r}; expected 'cpu', 'cuda' or 'cuda:N'") from error
+    if usable.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {device!r}, but torch sees no GPU here; use 'cpu'")
+    return usable
 
 
 def _from_snapshot(path: Path) -> StoredGenerator:
