@@ -349,14 +349,10 @@ def cut_out(base: np.ndarray, mesh: BaseMesh, five_points: np.ndarray) -> HeadMe
 
 
 def read_masks(folder: Path) -> dict[str, np.ndarray]:
-    """Region masks by name, [1024, 1024] uint8."""
+    """Region masks by name, each [S, S] uint8."""
     import cv2
 
-    found = {name: cv2.imread(str(folder / f"mpfb_{name}.jpg"), 0) for name in MASKS}
-    size = (1024, 1024)
-    return {
-        name: cv2.resize(mask, size, interpolation=cv2.INTER_AREA) for name, mask in found.items()
-    }
+    return {name: cv2.imread(str(folder / f"mpfb_{name}.jpg"), 0) for name in MASKS}
 
 
 def crop_masks(masks: dict[str, np.ndarray]) -> np.ndarray:
@@ -366,7 +362,9 @@ def crop_masks(masks: dict[str, np.ndarray]) -> np.ndarray:
     u0, u1, v0, v1 = MASK_WINDOW
     columns = slice(int(u0 * 1024), int(u1 * 1024))
     lines = slice(int((1 - v1) * 1024), int((1 - v0) * 1024))
-    stack = np.stack([masks[name][lines, columns] for name in MASKS], -1)
+    size = (1024, 1024)
+    even = [cv2.resize(masks[name], size, interpolation=cv2.INTER_AREA) for name in MASKS]
+    stack = np.stack([mask[lines, columns] for mask in even], -1)
     return cv2.resize(stack, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
 
 

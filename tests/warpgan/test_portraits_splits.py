@@ -111,6 +111,7 @@ def test_bytes_depend_on_neither_workers_nor_interruptions(tmp_path):
     for name in ("dataset.json", views_of(settings, 1).names[0], "truth/latents.npz"):
         (tmp_path / "two" / name).unlink()
     truth_path(tmp_path / "two", views_of(settings, 3).names[1]).unlink()
+    (tmp_path / "two" / "truth" / ".latents.npz.99999999").write_bytes(b"half")
     write_split(tmp_path / "two", settings)
     assert digests(tmp_path / "two") == wanted
     write_split(tmp_path / "other", SplitSettings("pairs", 4, 3, 16))

@@ -5,6 +5,7 @@ Both are regular (rows x columns) grids, columns round the head, rows along the 
 compared with strand noise per pixel: hairlines and ends fray instead of showing triangles.
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -22,6 +23,13 @@ from warpgan.data.portraits.raster import HAIR, Mesh, vertex_normals
 
 FALL_ROWS = 24
 _CAP_ROWS = 8  # rows of the fall that still lie on the cap
+_CAP_SHARE = np.linspace(0.45, 1.0, _CAP_ROWS)  # where, from the whorl to the widest row
+_COLUMN_AZIMUTH = np.radians(np.linspace(-180, 180, SCALP_COLUMNS))
+_COLUMN_OUT = np.stack(
+    [np.sin(_COLUMN_AZIMUTH), np.zeros(SCALP_COLUMNS), np.cos(_COLUMN_AZIMUTH)], 1
+)
+# Elevation in degrees of the hairline at azimuths in degrees, and how much of `raise_deg` and
+# `recession_deg` it takes there.
 _AZIMUTHS = (0, 25, 42, 52, 60, 70, 78, 86, 94, 106, 130, 180)
 _HAIRLINE = (36, 37, 34, 24, 10, -3, -14, -12, 3, -5, -26, -40)
 _LIFT = (1, 1, 1, 0.9, 0.6, 0.3, 0, 0, 0, 0, 0, 0.3)
@@ -57,37 +65,65 @@ def hair_distance(rest: np.ndarray, cut: HairCut) -> np.ndarray:
     return distance - cut.bald * crown * 1.2
 
 
+@dataclass(frozen=True)
 class _Scalp:
-    """Static parts of the scalp grid, computed once."""
+    """Static fields [R * C] of the scalp grid.
 
-    def __init__(self) -> None:
-        asset = head_asset()
-        self.rest = asset.scalp_rest
-        self.azimuth, self.elevation = polar(self.rest)
-        shape = (SCALP_ROWS, SCALP_COLUMNS)
-        column = np.arange(SCALP_COLUMNS) / (SCALP_COLUMNS - 1)
-        row = np.arange(SCALP_ROWS) / (SCALP_ROWS - 1)
-        self.across = np.broadcast_to(column[None], shape).ravel()
-        self.along = np.broadcast_to(row[:, None], shape).ravel()
-        self.faces = grid_faces(*shape)
-        outward = self.rest - SCALP_CENTRE
-        self.outward = outward / np.linalg.norm(outward, axis=1, keepdims=True)
-        n = VOLUME.shape[0]
-        cell = np.floor(self.rest * n * 0.9).astype(int) % n
-        self.lumps = VOLUME[cell[:, 0], cell[:, 1], cell[:, 2]]
-        lock = STRANDS[
-            (self.along * 12).astype(int) % 64, (self.across * 512).astype(int) % 512
-        ].reshape(shape)
-        lock[:, -1] = lock[:, 0]
-        self.locks = (0.25 * np.roll(lock, 1, 1) + 0.5 * lock + 0.25 * np.roll(lock, -1, 1)).ravel()
+    Attributes:
+        azimuth, elevation: radians about the skull's centre.
+        across, along: strand coordinates in [0, 1].
+        outward: [R * C, 3] unit directions from the skull's centre.
+        lumps: [R * C, 2] low and middle noise.
+        locks: strand noise, smoothed across: locks of hair.
+        faces: [F, 3].
+    """
+
+    azimuth: np.ndarray
+    elevation: np.ndarray
+    across: np.ndarray
+    along: np.ndarray
+    outward: np.ndarray
+    lumps: np.ndarray
+    locks: np.ndarray
+    faces: np.ndarray
 
 
 @cache
 def _scalp() -> _Scalp:
-    return _Scalp()
+    rest = head_asset().scalp_rest
+    azimuth, elevation = polar(rest)
+    shape = (SCALP_ROWS, SCALP_COLUMNS)
+    column = np.arange(SCALP_COLUMNS) / (SCALP_COLUMNS - 1)
+    row = np.arange(SCALP_ROWS) / (SCALP_ROWS - 1)
+    across = np.broadcast_to(column[None], shape).ravel()
+    along = np.broadcast_to(row[:, None], shape).ravel()
+    outward = rest - SCALP_CENTRE
+    n = VOLUME.shape[0]
+    cell = np.floor(rest * n * 0.9).astype(int) % n
+    lock = STRANDS[(along * 12).astype(int) % 64, (across * 512).astype(int) % 512].reshape(shape)
+    lock[:, -1] = lock[:, 0]
+    return _Scalp(
+        azimuth=azimuth,
+        elevation=elevation,
+        across=across,
+        along=along,
+        outward=outward / np.linalg.norm(outward, axis=1, keepdims=True),
+        lumps=VOLUME[cell[:, 0], cell[:, 1], cell[:, 2]],
+        locks=(0.25 * np.roll(lock, 1, 1) + 0.5 * lock + 0.25 * np.roll(lock, -1, 1)).ravel(),
+        faces=grid_faces(*shape),
+    )
 
 
-def _grid_mesh(points, faces, across, along, occlusion, cut, outward) -> Mesh:
+def _grid_mesh(
+    points: np.ndarray,
+    faces: np.ndarray,
+    across: np.ndarray,
+    along: np.ndarray,
+    occlusion: np.ndarray,
+    cut: np.ndarray,
+    outward: np.ndarray,
+) -> Mesh:
+    """Hair over grid points [N, 3], without the faces that are cut away anyway."""
     normals = vertex_normals(points, faces)
     normals *= np.sign((normals * outward).sum(1, keepdims=True) + 1e-9)
     normals = 0.75 * normals + 0.25 * outward
@@ -114,19 +150,11 @@ def build_hair(vertices: np.ndarray, cut: HairCut) -> list[Mesh]:
     """
     asset, scalp = head_asset(), _scalp()
     moved = vertices - asset.mean
-    skin = scalp.rest + (moved[asset.scalp_ids] * asset.scalp_weights[..., None]).sum(1)
-    distance = hair_distance(scalp.rest, cut)
+    skin = asset.scalp_rest + (moved[asset.scalp_ids] * asset.scalp_weights[..., None]).sum(1)
+    distance = hair_distance(asset.scalp_rest, cut)
     rise = _smooth(0.0, 0.5, distance)
-    on_top = np.clip((scalp.elevation - 0.25) / 0.8, 0, 1)
     in_front = _smooth(70, 30, np.degrees(np.abs(scalp.azimuth)))
-    thickness = 0.003 + rise * ((1 - on_top) * cut.side + on_top * cut.top)
-    thickness += 0.013 * cut.fringe * in_front * _smooth(-0.02, 0.08, distance)
-    body = 0.18 + 0.30 * cut.curl
-    thickness *= 1 + body * (0.5 * scalp.lumps[:, 0] + 0.4 * cut.curl * scalp.lumps[:, 1])
-    thickness *= 1 + 0.16 * (1 - 0.5 * cut.curl) * scalp.locks * rise
-    lean = np.sign(scalp.rest[:, 0]) * _smooth(0.0, 0.05, np.abs(scalp.rest[:, 0]))
-    thickness *= 1 + 0.22 * cut.sweep * lean * on_top * in_front
-    thickness = np.maximum(thickness, 0.0015)
+    thickness = _thickness(distance, rise, in_front, cut)
     cap = skin + scalp.outward * thickness[:, None]
     depth = np.clip(0.72 + 0.28 * rise + 0.06 * scalp.locks, 0.45, 1.0)
     frayed = distance * (1 - 0.45 * cut.fringe * in_front)
@@ -136,20 +164,38 @@ def build_hair(vertices: np.ndarray, cut: HairCut) -> list[Mesh]:
     return meshes
 
 
-def _fall(cap: np.ndarray, scalp: _Scalp, cut: HairCut) -> Mesh:
-    """Long hair: from the cap's rows down to its widest row, then straight down."""
+def _thickness(
+    distance: np.ndarray, rise: np.ndarray, in_front: np.ndarray, cut: HairCut
+) -> np.ndarray:
+    """Height [R * C] of the cap over the skull: volume, fringe, lumps, locks, a side parting."""
+    scalp, rest = _scalp(), head_asset().scalp_rest
+    on_top = np.clip((scalp.elevation - 0.25) / 0.8, 0, 1)
+    thickness = 0.003 + rise * ((1 - on_top) * cut.side + on_top * cut.top)
+    thickness += 0.013 * cut.fringe * in_front * _smooth(-0.02, 0.08, distance)
+    body = 0.18 + 0.30 * cut.curl
+    thickness *= 1 + body * (0.5 * scalp.lumps[:, 0] + 0.4 * cut.curl * scalp.lumps[:, 1])
+    thickness *= 1 + 0.16 * (1 - 0.5 * cut.curl) * scalp.locks * rise
+    lean = np.sign(rest[:, 0]) * _smooth(0.0, 0.05, np.abs(rest[:, 0]))
+    thickness *= 1 + 0.22 * cut.sweep * lean * on_top * in_front
+    return np.maximum(thickness, 0.0015)
+
+
+def _reach(cut: HairCut) -> float:
+    """How far long hair falls below its widest row, world units."""
+    return 0.05 + 0.42 * cut.length
+
+
+def _fall_points(cap: np.ndarray, elevation_deg: np.ndarray, cut: HairCut) -> np.ndarray:
+    """Long hair [FALL_ROWS, C, 3]: on the cap down to its widest row, then straight down."""
     shape = (SCALP_ROWS, SCALP_COLUMNS)
     grid = cap.reshape(*shape, 3)
-    elevation = np.degrees(scalp.elevation.reshape(shape))
-    azimuth = np.radians(np.linspace(-180, 180, SCALP_COLUMNS))
     columns = np.arange(SCALP_COLUMNS)
-    widest = (elevation > 14).sum(0) - 1
+    widest = (elevation_deg.reshape(shape) > 14).sum(0) - 1
     points = np.empty((FALL_ROWS, SCALP_COLUMNS, 3))
-    reach = 0.05 + 0.42 * cut.length
-    rows = np.linspace(0.45, 1.0, _CAP_ROWS)
-    out = np.stack([np.sin(azimuth), np.zeros_like(azimuth), np.cos(azimuth)], 1)
+    reach = _reach(cut)
+    out, azimuth = _COLUMN_OUT, _COLUMN_AZIMUTH
     for i in range(_CAP_ROWS):
-        exact = rows[i] * widest
+        exact = _CAP_SHARE[i] * widest
         low = np.clip(exact.astype(int), 0, SCALP_ROWS - 2)
         t = (exact - low)[:, None]
         points[i] = grid[low, columns] * (1 - t) + grid[low + 1, columns] * t
@@ -163,17 +209,24 @@ def _fall(cap: np.ndarray, scalp: _Scalp, cut: HairCut) -> Mesh:
         ripple = wave * np.sin(fall * reach * 40 + 3 * np.sin(azimuth * 2) + 5 * azimuth)
         points[i] = start + out * (0.006 + flare + ripple)[:, None]
         points[i, :, 1] = start[:, 1] - reach * fall
+    return points
+
+
+def _fall(cap: np.ndarray, scalp: _Scalp, cut: HairCut) -> Mesh:
+    """Long hair, open over the face and frayed at its ends."""
+    points = _fall_points(cap, np.degrees(scalp.elevation), cut)
+    reach, azimuth, out = _reach(cut), _COLUMN_AZIMUTH, _COLUMN_OUT
     angle = np.broadcast_to(np.degrees(np.abs(azimuth)), (FALL_ROWS, SCALP_COLUMNS))
     y = points[..., 1]
     part = np.degrees(azimuth)[None] * np.sign(cut.sweep + 1e-9)
     open_to = 66 + 9 * _smooth(0.16, 0.0, y) + 6 * cut.sweep**2 * np.sign(part)
     opening = (angle - open_to) / 30
     fade = np.minimum(1.0, 8 * cut.length) - 1.0
-    ends = (FALL_ROWS - 1 - np.arange(FALL_ROWS))[:, None] / 9.0 + 0.0 * angle
+    ends = (FALL_ROWS - 1 - np.arange(FALL_ROWS))[:, None] / 9.0
     limit = np.minimum(opening, ends) + fade
     across = np.broadcast_to(np.linspace(0, 1, SCALP_COLUMNS)[None], limit.shape).ravel()
     along_row = np.concatenate(
-        [rows * 0.45, 0.45 + reach * np.linspace(0.05, 1, FALL_ROWS - _CAP_ROWS) * 1.2]
+        [_CAP_SHARE * 0.45, 0.45 + reach * np.linspace(0.05, 1, FALL_ROWS - _CAP_ROWS) * 1.2]
     )
     along = np.broadcast_to(along_row[:, None], limit.shape).ravel()
     faces = grid_faces(FALL_ROWS, SCALP_COLUMNS)

@@ -46,7 +46,7 @@ STRANDS = _strands(64, 512, 3)
 
 
 @numba.njit(**JIT)
-def smoothstep(low, high, x):
+def smoothstep(low: float, high: float, x: float) -> float:
     """Cubic step: 0 at `low`, 1 at `high` (which may be the smaller one)."""
     t = (x - low) / (high - low)
     if t < 0.0:
@@ -57,7 +57,7 @@ def smoothstep(low, high, x):
 
 
 @numba.njit(**JIT)
-def volume_noise(volume, channel, x, y, z):
+def volume_noise(volume: np.ndarray, channel: int, x: float, y: float, z: float) -> float:
     """Trilinear sample of one channel of `VOLUME` (period 1)."""
     n = volume.shape[0]
     x, y, z = x * n, y * n, z * n
@@ -75,7 +75,7 @@ def volume_noise(volume, channel, x, y, z):
 
 
 @numba.njit(**JIT)
-def strand_noise(strands, across, along):
+def strand_noise(strands: np.ndarray, across: float, along: float) -> float:
     """Bilinear sample of `STRANDS` (period 1 in both)."""
     rows, columns = strands.shape
     x, y = across * columns, along * rows

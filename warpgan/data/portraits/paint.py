@@ -9,11 +9,16 @@ import math
 import numba
 import numpy as np
 
+from warpgan.data.portraits.appearance import Backdrop, Brow, Cloth, Colour, HairLook, Skin
+from warpgan.data.portraits.detail import Freckles, Pattern
 from warpgan.data.portraits.noise import JIT, smoothstep, strand_noise, volume_noise
+
+Painted = tuple[float, float, float, float]
+"""Red, green, blue, gloss."""
 
 
 @numba.njit(**JIT)
-def mix3(r, g, b, colour, t):
+def mix3(r: float, g: float, b: float, colour: Colour, t: float) -> Colour:
     """Blend (r, g, b) towards a colour by t."""
     return (
         r + (colour[0] - r) * t,
@@ -23,7 +28,7 @@ def mix3(r, g, b, colour, t):
 
 
 @numba.njit(**JIT)
-def segment_distance(x, y, ax, ay, bx, by):
+def segment_distance(x: float, y: float, ax: float, ay: float, bx: float, by: float) -> float:
     """Distance of (x, y) from the segment a-b."""
     dx, dy = bx - ax, by - ay
     t = ((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy)
@@ -32,7 +37,7 @@ def segment_distance(x, y, ax, ay, bx, by):
 
 
 @numba.njit(**JIT)
-def neckline_coverage(cloth, x, y, z):
+def neckline_coverage(cloth: Cloth, x: float, y: float, z: float) -> float:
     """How much a body point is clothed, 0..1."""
     front = smoothstep(-0.06, 0.02, z)
     line = cloth.neckline - cloth.plunge * front * math.exp(-((x / 0.11) ** 2))
@@ -41,7 +46,7 @@ def neckline_coverage(cloth, x, y, z):
 
 
 @numba.njit(**JIT)
-def clothed_vertices(cloth, points):
+def clothed_vertices(cloth: Cloth, points: np.ndarray) -> np.ndarray:
     """`neckline_coverage` of rest points [V, 3], as [V]."""
     out = np.empty(points.shape[0])
     for i in range(points.shape[0]):
@@ -50,7 +55,9 @@ def clothed_vertices(cloth, points):
 
 
 @numba.njit(**JIT)
-def cloth_colour(cloth, pattern, volume, x, y, z):
+def cloth_colour(
+    cloth: Cloth, pattern: Pattern, volume: np.ndarray, x: float, y: float, z: float
+) -> Colour:
     """Cloth with weave and an optional pattern (detail)."""
     r, g, b = cloth.colour
     if pattern.kind > 0:
@@ -69,7 +76,9 @@ def cloth_colour(cloth, pattern, volume, x, y, z):
 
 
 @numba.njit(**JIT)
-def backdrop_colour(backdrop, pattern, volume, x, y, z):
+def backdrop_colour(
+    backdrop: Backdrop, pattern: Pattern, volume: np.ndarray, x: float, y: float, z: float
+) -> Colour:
     """Colour at a unit direction from the backdrop's centre."""
     shade = backdrop.tilt_x * x + backdrop.tilt_y * y
     r, g, b = backdrop.colour
@@ -91,7 +100,7 @@ def backdrop_colour(backdrop, pattern, volume, x, y, z):
 
 
 @numba.njit(**JIT)
-def brow_amount(brow, strands, ax, y, z):
+def brow_amount(brow: Brow, strands: np.ndarray, ax: float, y: float, z: float) -> float:
     """Density 0..1 of the eyebrow at |x|, y, z."""
     if z < 0.06 or y < 0.07 or y > 0.18:
         return 0.0
@@ -108,7 +117,7 @@ def brow_amount(brow, strands, ax, y, z):
 
 
 @numba.njit(**JIT)
-def beard_amount(strands, ax, x, y, z, lip):
+def beard_amount(strands: np.ndarray, ax: float, x: float, y: float, z: float, lip: float) -> float:
     """Where beard and moustache grow, 0..1."""
     if z < 0.0 or y > -0.02 or y < -0.29:
         return 0.0
@@ -123,7 +132,21 @@ def beard_amount(strands, ax, x, y, z, lip):
 
 
 @numba.njit(**JIT)
-def skin_colour(skin, brow, volume, strands, marks, freckles, x, y, z, lip, lid, ear, inner):
+def skin_colour(
+    skin: Skin,
+    brow: Brow,
+    volume: np.ndarray,
+    strands: np.ndarray,
+    marks: np.ndarray,
+    freckles: Freckles,
+    x: float,
+    y: float,
+    z: float,
+    lip: float,
+    lid: float,
+    ear: float,
+    inner: float,
+) -> Painted:
     """Skin with everything drawn on it; returns r, g, b and a gloss factor."""
     ax = abs(x)
     low = volume_noise(volume, 0, x * 1.1 + 0.1, y * 1.1 + 0.2, z * 1.1)
@@ -198,7 +221,7 @@ def skin_colour(skin, brow, volume, strands, marks, freckles, x, y, z, lip, lid,
 
 
 @numba.njit(**JIT)
-def eye_colour(iris, strands, x, y, z):
+def eye_colour(iris: Colour, strands: np.ndarray, x: float, y: float, z: float) -> Painted:
     """Eyeball from the offset to its centre; returns r, g, b and gloss."""
     qx, qy = x / 0.0395, y / 0.0345
     radius = math.sqrt(qx * qx + qy * qy)
@@ -216,7 +239,9 @@ def eye_colour(iris, strands, x, y, z):
 
 
 @numba.njit(**JIT)
-def hair_shade(look, strands, across, along):
+def hair_shade(
+    look: HairLook, strands: np.ndarray, across: float, along: float
+) -> tuple[float, float]:
     """Brightness of a strand (about 1) and the strand noise itself."""
     bend = 0.010 * look.curl * math.sin(along * 60.0 + 9.0 * math.sin(across * 19.0))
     frizz = 1.0 + 9.0 * look.curl**3

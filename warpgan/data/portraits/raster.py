@@ -85,7 +85,7 @@ class Fragments:
 
 
 @numba.njit(**JIT)
-def vertex_normals(vertices, faces):
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Area-weighted unit normals [V, 3] of [V, 3] vertices and [F, 3] faces."""
     normals = np.zeros_like(vertices)
     for i in range(faces.shape[0]):

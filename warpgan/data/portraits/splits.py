@@ -143,6 +143,24 @@ def write_aside(path: Path, content: bytes) -> None:
     aside.replace(path)
 
 
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sweep(root: Path) -> None:
+    """Remove half-written files of processes that are gone."""
+    for aside in root.rglob(".*"):
+        process = aside.suffix[1:]
+        if aside.is_file() and process.isdigit() and not _alive(int(process)):
+            aside.unlink(missing_ok=True)
+
+
 def write_split(root: Path, settings: SplitSettings, *, workers: int = 1) -> None:
     """Write (or finish) a data set.
 
@@ -157,6 +175,7 @@ def write_split(root: Path, settings: SplitSettings, *, workers: int = 1) -> Non
     if workers < 1:
         raise ValueError(f"workers is {workers}; expected 1 or more")
     _claim(root, settings)
+    _sweep(root)
     jobs = [(root, settings, index) for index in range(settings.count)]
     done = map(_write_person, jobs) if workers == 1 else _in_processes(jobs, workers)
     people = list(tqdm(done, total=len(jobs), unit="person", desc=f"portraits {settings.split}"))
