@@ -41,7 +41,7 @@ SHIPPED = (
     WeightFile(
         "eg3d_mini",
         "eg3d_mini.safetensors",
-        "python -m warpgan.distillation",
+        "python -m warpgan.train_generator",
         "Apache-2.0 (trained here on portraits)",
         "the generator of preset=mini",
         "any EG3D checkpoint by generator=...",
@@ -59,7 +59,7 @@ SHIPPED = (
     WeightFile(
         "portraits_head",
         "portraits_head.npz",
-        "the head exporter under scripts/",
+        "python scripts/export_heads.py",
         "CC0-1.0 (MakeHuman data), exported with Apache-2.0 code",
         "the heads of the embedded world",
         "none: the embedded world needs it",

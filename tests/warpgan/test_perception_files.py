@@ -26,6 +26,7 @@ def random_backbone(kind: str) -> dict[str, torch.Tensor]:
     return {f"features.{key}": value for key, value in features.state_dict().items()}
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:torchvision")
 def test_lpips_reads_the_backbone_of_the_table(tmp_path):
     import lpips
 
