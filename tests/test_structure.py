@@ -20,6 +20,7 @@ LAYERS = (
     (
         "cameras",
         "checkpoint_reader",
+        "cli",
         "config",
         "labels",
         "modulation",
@@ -42,7 +43,6 @@ LAYERS = (
     ),
     ("distillation", "evaluation", "methods", "pipeline", "training"),
     (
-        "cli",
         "evaluate",
         "evaluate_generator",
         "show_inversions",
