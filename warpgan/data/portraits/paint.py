@@ -212,7 +212,7 @@ def skin_colour(
             r, g, b = mix3(r, g, b, (marks[q, 4], marks[q, 5], marks[q, 6]), t)
     if freckles.amount > 0.0 and z > 0.06:
         spot = volume_noise(
-            volume, 1, x * 2.6 + freckles.shift, y * 2.6 + 0.7 * freckles.shift, z * 2.6
+            volume, 1, x * 4.5 + freckles.shift, y * 4.5 + 0.7 * freckles.shift, z * 4.5
         )
         where = math.exp(-(((ax - 0.07) / 0.10) ** 2) - ((y + 0.005) / 0.075) ** 2)
         t = smoothstep(0.9, 1.5, spot) * where * freckles.amount * (1.0 - lip)
