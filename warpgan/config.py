@@ -50,6 +50,7 @@ class TrainSettings:
     latent_average: str = "sampled"
     supervise: str = "image"
     render_rays: int | None = None
+    ray_stride: int = 1
     render_samples: list[int] | None = None
     activation_checkpointing: bool = False
     find_unused_parameters: bool = False
@@ -163,6 +164,7 @@ _AT_LEAST = {
     "train.gradient_clip": 1e-12,
     "train.workers": 0,
     "train.render_rays": 4,
+    "train.ray_stride": 1,
     "train.log_every": 1,
     "train.image_every": 0,
     "train.checkpoint_every": 1,
@@ -199,6 +201,15 @@ def check_config(config: TrainConfig) -> None:
     decay = config.train.ema_decay
     if decay is not None and not 0 <= decay < 1:
         raise ValueError(f"train.ema_decay={decay} must be in [0, 1), or null for no average")
+    stride = config.train.ray_stride
+    if stride > 1 and config.train.supervise != "raw":
+        raise ValueError(
+            f"train.ray_stride={stride} needs train.supervise=raw; super-resolution sees all rays"
+        )
+    if config.train.render_rays is not None and config.train.render_rays % stride:
+        raise ValueError(
+            f"train.ray_stride={stride} must divide train.render_rays={config.train.render_rays}"
+        )
     samples = config.train.render_samples
     if samples is not None and (len(samples) != 2 or min(samples) < 2):
         raise ValueError(

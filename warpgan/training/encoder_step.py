@@ -6,6 +6,7 @@ runs on fake and meta devices; the check for a loss that is not a number lives i
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,8 @@ class EncoderModules:
         render_rays: Rays a side of the training render; None for the generator's own.
         raw: Supervise the render before super-resolution, which is cheaper; the super-resolution
             is frozen and starts from it.
+        ray_stride: Only every so many-th row and column of rays of a raw render carries a gradient,
+            the others only their values; which ones goes round with the step.
         activation_checkpointing: Recompute the generator in the backward pass to save memory.
     """
 
@@ -39,6 +42,7 @@ class EncoderModules:
     latent_avg: Tensor
     render_rays: int | None = None
     raw: bool = False
+    ray_stride: int = 1
     activation_checkpointing: bool = False
 
 
@@ -63,14 +67,14 @@ def train_step(modules: EncoderModules, batch: Batch, step: int) -> StepResult:
     Args:
         modules: Networks and losses.
         batch: Photos and cameras on the networks' device.
-        step: Optimiser step, from 0. Part of every trainer's signature; nothing of the encoder's
-            losses depends on it.
+        step: Optimiser step, from 0; tells which rays of a strided raw render carry a gradient.
 
     Returns:
         Total, terms and the rendered inversion.
     """
     ws = modules.encoder(batch.photo)
-    view = render_raw_view if modules.raw else render_view
+    view = partial(render_raw_view, stride=modules.ray_stride, step=step)
+    view = view if modules.raw else render_view
     arguments = (modules.generator, ws, batch.camera, modules.render_rays)
     if modules.activation_checkpointing:
         image = checkpoint(view, *arguments, use_reentrant=False, preserve_rng_state=False)
@@ -107,15 +111,27 @@ def render_view(
 
 
 def render_raw_view(
-    generator: nn.Module, ws: Tensor, camera: Tensor, rays: int | None = None
+    generator: nn.Module,
+    ws: Tensor,
+    camera: Tensor,
+    rays: int | None = None,
+    *,
+    stride: int = 1,
+    step: int = 0,
 ) -> Tensor:
     """Render codes without super-resolution, deterministically.
+
+    With a stride k > 1 all pixels have their exact values, but a gradient runs only through every
+    k-th row and column, k^2 times as strong. The offset goes round with the step, so that k^2
+    successive gradients add up to the full one; the cost of the backward pass falls by k^2.
 
     Args:
         generator: The tri-plane generator.
         ws: [B, num_ws, w_dim].
         camera: [B, 25].
         rays: Rays a side R; None for the generator's own.
+        stride: k, a divisor of R.
+        step: Optimiser step, from 0.
 
     Returns:
         [B, 3, R, R], nominally in [-1, 1].
@@ -123,8 +139,23 @@ def render_raw_view(
     side = generator.neural_rendering_resolution if rays is None else rays
     planes = generator.planes(ws, noise_mode="const")
     origins, directions = ray_directions(camera, side)
-    features = generator.render_rays(planes, origins, directions, ws=ws).features
-    return features[..., :3].mT.unflatten(2, (side, side))
+
+    def colours(origins: Tensor, directions: Tensor, side: int) -> Tensor:
+        features = generator.render_rays(planes, origins, directions, ws=ws).features
+        return features[..., :3].mT.unflatten(2, (side, side))
+
+    if stride == 1:
+        return colours(origins, directions, side)
+    row, column = divmod(step % stride**2, stride)
+    picked = (slice(None), slice(row, None, stride), slice(column, None, stride))
+    some = [x.unflatten(1, (side, side))[picked].flatten(1, 2) for x in (origins, directions)]
+    traced = colours(*some, side // stride)
+    with torch.no_grad():
+        image = colours(origins, directions, side)
+    strong = stride**2 * traced - (stride**2 - 1) * traced.detach()
+    padded = torch.zeros_like(image)
+    padded[..., picked[1], picked[2]] = strong - traced.detach()
+    return image + padded
 
 
 @torch.no_grad()

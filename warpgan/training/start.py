@@ -114,6 +114,7 @@ def build_encoder_training(
         latent_avg=latent_avg,
         render_rays=train.render_rays,
         raw=train.supervise == "raw",
+        ray_stride=train.ray_stride,
         activation_checkpointing=train.activation_checkpointing,
     )
     return EncoderTraining(
