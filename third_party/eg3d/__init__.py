@@ -5,17 +5,21 @@ An independent implementation, number- and weight-compatible with NVIDIA's; see 
 
 from .checkpoint_file import CheckpointError
 from .generator import Rendering, TriPlaneGenerator, build_generator
+from .inference import CHOICES as KERNEL_CHOICES
+from .inference import kernels
 from .loading import load_generator, save_generator
 from .rays import ray_directions
 from .renderer import PointSamples, RayBundle
 
 __all__ = [
+    "KERNEL_CHOICES",
     "CheckpointError",
     "PointSamples",
     "RayBundle",
     "Rendering",
     "TriPlaneGenerator",
     "build_generator",
+    "kernels",
     "load_generator",
     "ray_directions",
     "save_generator",

@@ -5,7 +5,7 @@ low: of a 512 px block only the painted image is ever complete. Styles, demodula
 of the activation are folded into each convolution's weight.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .inference import in_threads
-from .layers import LRELU_GAIN, LRELU_SLOPE, SynthesisLayer, modulated_weight
-from .resampling import upsample
+from .layers import LRELU_GAIN, LRELU_SLOPE, SynthesisLayer, modulation_factors
+from .resampling import upsample_padded
 
 if TYPE_CHECKING:
     from .backbone import SynthesisBlock
 
-STRIP_FLOATS = 2**21
+STRIP_FLOATS = 2**20
 FIR_NORMALISER = 1 / 16
 NO_LIMIT = 3e38
 
@@ -30,7 +30,7 @@ class FoldedLayer:
     """A layer for one latent.
 
     Attributes:
-        weight: `[O, I, 3, 3]`.
+        weight: `[O, I, 3, 3]`, channels-last (not kept where its phases are used instead).
         bias: `[O]`.
         noise: `[S, S]`, or None.
         limit: Of the absolute output, or None.
@@ -64,12 +64,10 @@ def run_block(
     features, painted = [], []
     for item in range(x.shape[0]):
         own = [None if n is None else n[item if len(n) > 1 else 0, 0] for n in noises]
-        f, p = _run_sample(block, x[item : item + 1], ws[item], own, keep_features)
+        below = None if image is None else image[item : item + 1]
+        f, p = _run_sample(block, x[item : item + 1], below, ws[item], own, keep_features)
         features.append(f)
         painted.append(p)
-    if image is not None:
-        below = upsample(image) if block.up == 2 else image
-        painted = [p.add_(below[item : item + 1]) for item, p in enumerate(painted)]
     features = _join(features) if keep_features else None
     return features, _join(painted)
 
@@ -80,54 +78,68 @@ def _join(parts: list[Tensor]) -> Tensor:
 
 def _fold(layer: SynthesisLayer, w: Tensor, noise: Tensor | None) -> FoldedLayer:
     styles = layer.affine(w[None])
-    weight = modulated_weight(layer.weight, styles, gain=LRELU_GAIN)
+    weight = _multiplied(layer.weight, modulation_factors(layer.weight, styles, gain=LRELU_GAIN))
     return FoldedLayer(weight, layer.bias * LRELU_GAIN, noise, layer.conv_clamp)
 
 
 def _run_sample(
     block: "SynthesisBlock",
     x: Tensor,
+    image: Tensor | None,
     ws: Tensor,
     noises: list[Tensor | None],
     keep_features: bool,
 ) -> tuple[Tensor | None, Tensor]:
     first = _fold(block.conv0, ws[0], noises[0])
     second = _fold(block.conv1, ws[1], noises[1])
-    second_weight = _channels_last(second.weight)
-    paint = modulated_weight(
-        block.torgb.weight,
-        block.torgb.affine(ws[2:3]) * block.torgb.style_gain,
-        demodulate=False,
-    )
+    torgb = block.torgb
+    styles = torgb.affine(ws[2:3]) * torgb.style_gain
+    paint = torgb.weight * modulation_factors(torgb.weight, styles, demodulate=False)
     x = _channels_last(x)
     side, width = block.conv1.resolution, second.weight.shape[0]
-    phases = _phase_weights(first.weight) if block.up == 2 else None
-    middle = None if block.up == 2 else _convolve_whole(x, first)
+    if block.up == 2:
+        phases, middle = _phase_weights(first.weight), None
+        first = replace(first, weight=phases[-1])
+    else:
+        phases, middle = None, _convolve_whole(x, first)
 
     shape = (1, paint.shape[0], side, side)
     painted = torch.empty(shape, memory_format=torch.channels_last)
     features = None
     if keep_features:
         features = torch.empty((1, width, side, side), memory_format=torch.channels_last)
-    rows = max(8, STRIP_FLOATS // (side * width))
+    rows = max(8, STRIP_FLOATS // (side * width) // 2 * 2)
     for top in range(0, side, rows):
         bottom = min(top + rows, side)
         if phases is not None:
             strip = _upsampled_rows(x, phases, first, top - 1, bottom + 1)
         else:
             strip = _padded_rows(middle, top - 1, bottom + 1)
-        y = F.conv2d(strip, second_weight, second.bias, padding=(0, 1))
+        y = F.conv2d(strip, second.weight, second.bias, padding=(0, 1))
+        del strip
         _activate(y, second, slice(top, bottom))
-        painted[:, :, top:bottom] = F.conv2d(y, paint, block.torgb.bias)
+        rgb = F.conv2d(y, paint, torgb.bias)
+        if torgb.conv_clamp is not None:
+            rgb.clamp_(-torgb.conv_clamp, torgb.conv_clamp)
+        if image is not None and block.up == 2:
+            below = _padded_rows(image, top // 2 - 1, bottom // 2 + 1)
+            rgb.add_(upsample_padded(F.pad(below, (1, 1))))
+        elif image is not None:
+            rgb.add_(image[:, :, top:bottom])
+        painted[:, :, top:bottom] = rgb
         if features is not None:
             features[:, :, top:bottom] = y
-    if block.torgb.conv_clamp is not None:
-        painted.clamp_(-block.torgb.conv_clamp, block.torgb.conv_clamp)
     return features, painted
 
 
 def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def _multiplied(weight: Tensor, factors: Tensor) -> Tensor:
+    """Product in channels-last memory, as the convolution wants it, without another copy."""
+    out = torch.empty_like(weight, memory_format=torch.channels_last, requires_grad=False)
+    return torch.mul(weight, factors, out=out)
 
 
 def _activate(y: Tensor, layer: FoldedLayer, rows: slice) -> Tensor:
@@ -138,7 +150,7 @@ def _activate(y: Tensor, layer: FoldedLayer, rows: slice) -> Tensor:
 
 
 def _convolve_whole(x: Tensor, layer: FoldedLayer) -> Tensor:
-    y = F.conv2d(x, _channels_last(layer.weight), layer.bias, padding=1)
+    y = F.conv2d(x, layer.weight, layer.bias, padding=1)
     return _activate(y, layer, slice(None))
 
 
@@ -154,10 +166,9 @@ def _phase_weights(weight: Tensor) -> tuple[Tensor, ...]:
 
     Even results take taps 2 and 0 of the preceding and the own pixel, odd ones tap 1 alone.
     """
-    weight = weight * FIR_NORMALISER
     even, odd = (2, 0), (1,)
     return tuple(
-        _channels_last(weight[:, :, rows][:, :, :, columns])
+        _channels_last(weight[:, :, rows][:, :, :, columns]).mul_(FIR_NORMALISER)
         for rows in (even, odd)
         for columns in (even, odd)
     )
@@ -180,7 +191,7 @@ def _upsampled_rows(
     ]
     flat = [p[0].permute(1, 2, 0).contiguous().flatten(1).numpy() for p in parts]
     out = torch.empty(
-        (1, layer.weight.shape[0], stop - start, 2 * width), memory_format=torch.channels_last
+        (1, layer.bias.shape[0], stop - start, 2 * width), memory_format=torch.channels_last
     )
     noise = np.empty((0, 0), np.float32)
     if layer.noise is not None:

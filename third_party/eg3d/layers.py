@@ -125,17 +125,23 @@ def modulated_weight(
     weight: Tensor, styles: Tensor, *, demodulate: bool = True, gain: float = 1.0
 ) -> Tensor:
     """Weight for a single sample: `[O, I, k, k]` times styles `[1, I]`, normalised, times gain."""
-    modulated = weight * styles[0, :, None, None]
+    return weight * modulation_factors(weight, styles, demodulate=demodulate, gain=gain)
+
+
+def modulation_factors(
+    weight: Tensor, styles: Tensor, *, demodulate: bool = True, gain: float = 1.0
+) -> Tensor:
+    """What a single sample's weight is multiplied by: `[O or 1, I, 1, 1]`."""
+    factors = styles * gain
     if demodulate:
-        modulated = modulated * (_demodulation(weight, styles) * gain)[0, :, None, None, None]
-    elif gain != 1.0:
-        modulated = modulated * gain
-    return modulated
+        factors = _demodulation(weight, styles).t() * factors
+    return factors[:, :, None, None]
 
 
 def _demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     """Inverse norm of each output channel's modulated weight, `[B, O]`."""
-    energy = weight.square().sum((2, 3))
+    # Not weight.square().sum(): that would hold a second weight in memory.
+    energy = torch.linalg.vector_norm(weight, dim=(2, 3)).square()
     return torch.rsqrt(styles.square() @ energy.t() + 1e-8)
 
 

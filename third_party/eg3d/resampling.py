@@ -39,9 +39,12 @@ def smooth_upsampled(x: Tensor) -> Tensor:
 
 def upsample(x: Tensor) -> Tensor:
     """Enlarge `[B, C, H, W]` twofold to `[B, C, 2H, 2W]`; zeros lie outside of the image."""
-    enlarged = F.interpolate(
-        F.pad(x, (1, 1, 1, 1)), scale_factor=2, mode="bilinear", align_corners=False
-    )
+    return upsample_padded(F.pad(x, (1, 1, 1, 1)))
+
+
+def upsample_padded(x: Tensor) -> Tensor:
+    """Enlarge the inside of an image that has a rim of one pixel: `[B, C, 2H - 4, 2W - 4]`."""
+    enlarged = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
     return enlarged[:, :, 2:-2, 2:-2]
 
 
