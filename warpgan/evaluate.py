@@ -65,6 +65,8 @@ def evaluate(config: DictConfig, overrides: list[str]) -> list[MethodResult]:
             protocol=asked.protocol,
             size=generator.img_resolution,
         )
+        if photos.has_depth:
+            suite = suite.with_depth()
         models = Models(
             generator=generator.eval().requires_grad_(False).to(device),
             encoder=None if found.encoder is None else found.encoder.to(device),
@@ -139,7 +141,7 @@ def measure(
     )
     evaluate_method(
         method,
-        photos.dataset,
+        photos,
         items,
         suite=suite,
         records=records,

@@ -20,7 +20,7 @@ from warpgan.evaluation import run as loop
 from warpgan.evaluation.config import EvaluationData
 from warpgan.evaluation.items import build_items, rows_of
 from warpgan.evaluation.measures import MetricSuite
-from warpgan.evaluation.photos import open_photos
+from warpgan.evaluation.photos import Photos, open_photos
 from warpgan.evaluation.records import Records
 from warpgan.evaluation.summary import compare_methods, summarise
 from warpgan.methods.base import Inversion, Method, Views
@@ -111,7 +111,7 @@ def measure(method, dataset, items, suite, folder, *, batch_size, stop_after=Non
         assert total < sum(sizes)
     loop.evaluate_method(
         method,
-        dataset,
+        dataset if isinstance(dataset, Photos) else Photos(dataset, "photos", {}, None),
         items,
         suite=suite,
         records=records,
@@ -273,11 +273,58 @@ def test_same_command_twice_adds_nothing(world):
     assert again["methods"] == stamp["methods"]
 
 
-def test_true_latents_are_found_by_photo(tmp_path):
-    settings = SplitSettings(split="mead", count=2, seed=3, size=SIZE)
-    write_split(tmp_path / "mead", settings)
-    data = EvaluationData(path=str(tmp_path / "mead"))
-    photos = open_photos(data, PathSettings(), protocol="multi_view", size=SIZE // 2)
+@pytest.fixture(scope="module")
+def mead(tmp_path_factory) -> EvaluationData:
+    folder = tmp_path_factory.mktemp("mead") / "mead"
+    write_split(folder, SplitSettings(split="mead", count=2, seed=3, size=SIZE))
+    return EvaluationData(path=str(folder))
+
+
+def test_depth_is_compared_with_the_truth(mead, suite, tmp_path):
+    photos = open_photos(mead, PathSettings(), protocol="multi_view", size=SIZE)
+    assert photos.has_depth
+    items = build_items(photos.dataset.names, photos.dataset.labels, protocol="multi_view")
+    suite = suite.with_depth()
+    name = photos.dataset.names[items[1].targets[2]]
+
+    class Deep(Copy):
+        """The truth of each target, .03 too far."""
+
+        def invert(self, photo, camera):
+            inversion = CopiedPhoto(photo)
+
+            def render(cameras):
+                targets = [target for item in items for target in item.targets]
+                depth_z = photos.true_depth(targets)[0].unflatten(0, (2, 4)) + 0.03
+                return replace(CopiedPhoto.render(inversion, cameras), depth_z=depth_z)
+
+            inversion.render = render
+            return inversion
+
+    records = Records(tmp_path / "deep", columns=suite.columns, identity=suite.identity)
+    records.open({}, batches=[8])
+    loop.evaluate_method(
+        Deep(), photos, items, suite=suite, records=records, batch_size=2, progress=False
+    )
+    rows, values = records.read_rows()
+    assert rows[6].name == name and suite.lower_is_better("depth_mean")
+    assert np.allclose(values["depth_mean"], 0.03, atol=1e-6)
+    assert np.allclose(values["depth_median"], 0.03, atol=1e-6)
+    view = Portrait.sample(person_seed("mead", 3, 1)).render(
+        photos.dataset.labels[items[1].targets[2]], size=SIZE
+    )
+    depth_z, mask = photos.true_depth([items[1].targets[2]])
+    assert np.allclose(depth_z[0, 0], view.depth_z, atol=1e-4)
+    assert np.allclose(mask[0, 0], view.mask, atol=0.01)
+
+
+def test_depth_of_another_size_is_not_used(mead):
+    photos = open_photos(mead, PathSettings(), protocol="multi_view", size=SIZE // 2)
+    assert photos.truth is not None and not photos.has_depth
+
+
+def test_true_latents_are_found_by_photo(mead):
+    photos = open_photos(mead, PathSettings(), protocol="multi_view", size=SIZE // 2)
     latents = photos.latents()
     assert len(latents) == 10
     for i in (0, 7):

@@ -9,10 +9,23 @@ import torch
 from torch import Tensor
 
 from warpgan import weights
+from warpgan.metrics.depth import depth_error
 from warpgan.metrics.pixel import PSNR_CEILING, psnr, ssim
 from warpgan.perception import IdentityNet, PerceptualNet, build_identity, build_perceptual
 
 ARCFACE_FILES = ("arcface_glintr100", "arcface_w600k_r50")
+
+
+DEPTH_COLUMNS = ("depth_mean", "depth_median")
+
+
+@dataclass(frozen=True)
+class DepthPair:
+    """Depth of ``N`` views and the truth, ``[N, 1, S, S]`` each; the mask in [0, 1]."""
+
+    depth_z: Tensor
+    true_depth_z: Tensor
+    mask: Tensor
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,7 @@ class MetricSuite:
         identity: Mapping[str, IdentityNet] | None = None,
         training_nets: Sequence[str] = (),
         files: Sequence[Path] = (),
+        depth: bool = False,
     ) -> None:
         """Take built nets.
 
@@ -53,11 +67,15 @@ class MetricSuite:
             identity: name of the metric to its net.
             training_nets: see the class.
             files: weight files of the nets.
+            depth: whether the photos' true depth is known; errors are absolute, of ``depth_z`` on
+                the person, in scene units.
         """
         self._perceptual = {net.name: net for net in perceptual}
         self._identity = dict(identity or {})
         self.identity = tuple(self._identity)
+        self.depth = depth
         self.columns = ("psnr", "ssim", *self._perceptual, *self._identity)
+        self.columns += DEPTH_COLUMNS if depth else ()
         self.files = tuple(files)
         unknown = sorted(set(training_nets) - set(self.columns))
         if unknown:
@@ -74,16 +92,29 @@ class MetricSuite:
 
     def lower_is_better(self, column: str) -> bool:
         """Whether a metric is a distance."""
-        return column in self._perceptual
+        return column in self._perceptual or column in DEPTH_COLUMNS
+
+    def with_depth(self) -> "MetricSuite":
+        """The same suite for photos whose true depth is known."""
+        return MetricSuite(
+            perceptual=tuple(self._perceptual.values()),
+            identity=self._identity,
+            training_nets=self.training_nets,
+            files=self.files,
+            depth=True,
+        )
 
     @torch.no_grad()
-    def measure(self, images: Tensor, photos: Tensor, cameras: Tensor) -> Measured:
+    def measure(
+        self, images: Tensor, photos: Tensor, cameras: Tensor, *, depth: DepthPair | None = None
+    ) -> Measured:
         """Compare images with photos.
 
         Args:
             images: ``[N, 3, S, S]``; clamped to [-1, 1] before anything else.
             photos: the same shape, in [-1, 1].
             cameras: labels ``[N, 25]`` of both.
+            depth: of both, for a suite with depth.
         """
         images = images.float().clamp(-1, 1)
         values = {
@@ -97,6 +128,9 @@ class MetricSuite:
             pair = torch.stack([net(images, cameras), net(photos, cameras)], 1)
             values[name] = (pair[:, 0].double() * pair[:, 1].double()).sum(1)
             embeddings[name] = pair.float().cpu().numpy()
+        if self.depth:
+            error = depth_error(depth.depth_z, depth.true_depth_z, mask=depth.mask)
+            values |= {"depth_mean": error.mean, "depth_median": error.median}
         return Measured(
             values={name: value.double().cpu().numpy() for name, value in values.items()},
             embeddings=embeddings,

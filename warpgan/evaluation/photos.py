@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,17 @@ from torch import Tensor
 
 from warpgan.config import PathSettings
 from warpgan.data.folder import ImageFolder
-from warpgan.data.portraits.splits import LATENTS_FILE, NAMES_FILE
+from warpgan.data.portraits.splits import (
+    LABELS_FILE,
+    LATENTS_FILE,
+    NAMES_FILE,
+    SplitSettings,
+    read_truth,
+    truth_path,
+    write_split,
+)
 from warpgan.evaluation.config import EvaluationData
 from warpgan.methods.true_latent import photo_key
-from warpgan.training.sources import portraits_folder
 
 SPLIT_OF = {"same_view": "celebahq", "multi_view": "mead"}
 
@@ -29,12 +38,23 @@ class Photos:
         name: what tables print.
         note: what the numbers depend on, ready for JSON.
         truth: folder of the embedded world that the photos came from; ``None`` for real photos.
+        has_depth: whether the true depth of every photo is known at the photos' size.
     """
 
     dataset: ImageFolder
     name: str
     note: dict[str, Any]
     truth: Path | None
+    has_depth: bool = False
+
+    def true_depth(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """``depth_z`` and mask of photos, ``[N, 1, S, S]`` each."""
+        names = [self.dataset.names[place] for place in places]
+        found = [read_truth(truth_path(self.truth, name)) for name in names]
+        depth_z, mask = (
+            torch.from_numpy(np.stack(maps))[:, None] for maps in zip(*found, strict=True)
+        )
+        return depth_z, mask
 
     def latents(self) -> dict[str, Tensor]:
         """True latents ``[z_dim]`` by photo (``photo_key``); empty for real photos."""
@@ -63,13 +83,10 @@ def open_photos(data: EvaluationData, paths: PathSettings, *, protocol: str, siz
     """
     if data.path is None:
         split = SPLIT_OF[protocol]
-        path = portraits_folder(
-            Path(paths.cache),
-            split=split,
-            count=data.portraits,
-            seed=data.portraits_seed,
-            size=size,
+        settings = SplitSettings(
+            split=split, count=data.portraits, seed=data.portraits_seed, size=size
         )
+        path = portraits_with_depth(Path(paths.cache), settings)
         name = f"portraits ({split}-like, held out, seed {data.portraits_seed})"
     else:
         path, name = Path(data.path).expanduser(), Path(data.path).stem
@@ -94,5 +111,29 @@ def open_photos(data: EvaluationData, paths: PathSettings, *, protocol: str, siz
         "size": size,
         "resize": "box average for whole factors, else antialiased; see warpgan.data.images",
     }
-    whole = path.is_dir() and (path / LATENTS_FILE).is_file()
-    return Photos(dataset=dataset, name=name, note=note, truth=path if whole else None)
+    truth = path if path.is_dir() and (path / LATENTS_FILE).is_file() else None
+    return Photos(
+        dataset=dataset,
+        name=name,
+        note=note,
+        truth=truth,
+        has_depth=truth is not None and _has_depth(truth, dataset.names, size),
+    )
+
+
+def portraits_with_depth(cache: Path, settings: SplitSettings) -> Path:
+    """Write a split of the embedded world with its depth once, and find it again afterwards."""
+    name = f"{settings.split}_{settings.count}_seed{settings.seed}_{settings.size}px_depth"
+    folder = cache / "portraits" / name
+    if not (folder / LABELS_FILE).is_file():
+        print(
+            f"writing {settings.count} portraits ({settings.split}) to {folder}, once", flush=True
+        )
+        write_split(folder, settings, workers=max(1, min(8, os.cpu_count() or 1)))
+    return folder
+
+
+def _has_depth(truth: Path, names: Sequence[str], size: int) -> bool:
+    if json.loads((truth / NAMES_FILE).read_text())["settings"]["size"] != size:
+        return False
+    return all(truth_path(truth, name).is_file() for name in names)

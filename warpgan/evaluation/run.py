@@ -1,6 +1,7 @@
 """The evaluation loop: batches of photos through a method, compared and recorded."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
@@ -9,7 +10,8 @@ from tqdm import tqdm
 
 from warpgan.data.folder import ImageFolder
 from warpgan.evaluation.items import Item, Row, rows_of
-from warpgan.evaluation.measures import MetricSuite
+from warpgan.evaluation.measures import DepthPair, MetricSuite
+from warpgan.evaluation.photos import Photos
 from warpgan.evaluation.records import Records
 from warpgan.methods.base import Method
 
@@ -24,7 +26,7 @@ def split_batches(items: Sequence[Item], batch_size: int) -> list[list[Item]]:
 
 def evaluate_method(
     method: Method,
-    dataset: ImageFolder,
+    photos: Photos,
     items: Sequence[Item],
     *,
     suite: MetricSuite,
@@ -37,7 +39,7 @@ def evaluate_method(
 
     Args:
         method: under test.
-        dataset: of photos, at the method's size.
+        photos: at the method's size.
         items: what is compared with what.
         suite: the metrics, on the method's device.
         records: opened; its first ``done`` batches are complete.
@@ -48,6 +50,7 @@ def evaluate_method(
     Raises:
         ValueError: if the method gives an image of another size, or one that is not finite.
     """
+    dataset = photos.dataset
     batches = split_batches(items, batch_size)
     rows = rows_of(items, dataset.names, dataset.labels)
     ends = list(accumulate(sum(len(item.targets) for item in batch) for batch in batches))
@@ -61,27 +64,44 @@ def evaluate_method(
     for number in range(done, len(batches)):
         batch, start = batches[number], ends[number - 1] if number else 0
         batch_rows = rows[start : ends[number]]
-        images, seconds = render_items(method, dataset, batch)
-        check_images(images, batch_rows, method=method)
+        drawn = render_items(method, dataset, batch)
+        check_images(drawn.image, batch_rows, method=method)
         targets = [target for item in batch for target in item.targets]
-        photos = torch.stack([dataset[target].image for target in targets])
+        depth = None
+        if suite.depth:
+            true_depth_z, mask = (x.to(method.device) for x in photos.true_depth(targets))
+            depth = DepthPair(drawn.depth_z, true_depth_z, mask)
         measured = suite.measure(
-            images, photos.to(images.device), dataset.labels[targets].to(images.device)
+            drawn.image,
+            torch.stack([dataset[target].image for target in targets]).to(method.device),
+            dataset.labels[targets].to(method.device),
+            depth=depth,
         )
-        records.append(batch_rows, measured, start=start, total=len(rows), seconds=seconds)
+        records.append(batch_rows, measured, start=start, total=len(rows), seconds=drawn.seconds)
         bar.update(len(batch))
     bar.close()
 
 
-def render_items(
-    method: Method, dataset: ImageFolder, batch: Sequence[Item]
-) -> tuple[Tensor, dict[str, float]]:
+@dataclass(frozen=True)
+class Drawn:
+    """A method's views of a batch's targets, ``N`` in all.
+
+    Attributes:
+        image: ``[N, 3, S, S]``.
+        depth_z: ``[N, 1, S, S]``.
+        seconds: photos, views, seconds of inversion (``invert``) and of rendering (``render``).
+    """
+
+    image: Tensor
+    depth_z: Tensor
+    seconds: dict[str, float]
+
+
+def render_items(method: Method, dataset: ImageFolder, batch: Sequence[Item]) -> Drawn:
     """Invert the sources of a batch and render their targets.
 
-    Returns:
-        Images ``[sum of targets, 3, S, S]``, and the batch's times: photos, views, seconds of
-        inversion and of rendering. Items with fewer targets than others repeat their last camera,
-        so that the batch is one call; those views count in the time and are then dropped.
+    Items with fewer targets than others repeat their last camera, so that the batch is one call;
+    those views count in the time and are then dropped.
     """
     sources = [item.source for item in batch]
     photo = torch.stack([dataset[source].image for source in sources]).to(method.device)
@@ -90,16 +110,15 @@ def render_items(
     cameras = dataset.labels[torch.tensor(padded)].to(method.device)
     inversion = method.invert(photo, dataset.labels[sources].to(method.device))
     views = inversion.render(cameras)
-    images = torch.cat(
-        [image[: len(item.targets)] for image, item in zip(views.image, batch, strict=True)]
-    )
+    kept = [(row, view) for row, item in enumerate(batch) for view in range(len(item.targets))]
+    rows, places = torch.tensor(kept).T
     seconds = {
         "photos": len(batch),
         "views": len(batch) * most,
         "invert": inversion.seconds,
         "render": views.seconds,
     }
-    return images, seconds
+    return Drawn(views.image[rows, places], views.depth_z[rows, places], seconds)
 
 
 def check_images(images: Tensor, rows: Sequence[Row], *, method: Method) -> None:
