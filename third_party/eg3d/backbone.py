@@ -13,7 +13,7 @@ from .fused_synthesis import run_block
 from .inference import use_kernel
 from .layers import SynthesisLayer, ToRGB
 from .mapping import MappingNetwork
-from .precision import at_least_float32
+from .precision import at_least_float32, autocast_type
 from .resampling import FIR_TAPS, fir_matrix, upsample
 
 
@@ -106,7 +106,7 @@ class SynthesisBlock(nn.Module):
 
     def _fits_kernel(self, x: Tensor, image: Tensor | None, ws: Tensor) -> bool:
         refusal = None
-        if torch.is_autocast_enabled(x.device.type):
+        if autocast_type(x) is not None:
             refusal = "autocast is on"
         elif self.conv1.learned_map is not None:
             refusal = "the block has learned maps"

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .precision import at_least_float32, full_precision
+from .precision import at_least_float32, autocast_type, full_precision
 from .resampling import FIR_TAPS, fir_matrix, smooth_upsampled
 
 LRELU_SLOPE = 0.2
@@ -147,10 +147,7 @@ def _demodulation(weight: Tensor, styles: Tensor) -> Tensor:
 
 def _computes_in_half(x: Tensor) -> bool:
     """Whether convolutions of `x` run in float16, by its type or by autocast."""
-    device = x.device.type
-    if torch.is_autocast_enabled(device):
-        return torch.get_autocast_dtype(device) == torch.float16
-    return x.dtype == torch.float16
+    return (autocast_type(x) or x.dtype) == torch.float16
 
 
 class SynthesisLayer(nn.Module):
