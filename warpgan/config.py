@@ -56,6 +56,7 @@ class TrainSettings:
     find_unused_parameters: bool = False
     workers: int = 0
     cpu: bool = False
+    tf32: bool = False
     log_every: int = 50
     image_every: int = 500
     checkpoint_every: int = 1000

@@ -20,20 +20,24 @@ from warpgan.training.encoder_step import (
 from warpgan.training.start import build_generator, build_inversion_encoder, build_node, read_config
 
 
-@pytest.fixture(scope="module")
-def world():
-    torch.set_num_threads(1)
-    config = compose_config("train", TINY)
+def tiny_modules(*words: str) -> EncoderModules:
+    config = compose_config("train", [*TINY, *words])
     settings = read_config(config)
     generator = build_generator(config, settings)
     encoder = build_inversion_encoder(config, settings, generator)
-    modules = EncoderModules(
+    return EncoderModules(
         encoder=encoder,
         generator=generator,
         losses=build_node(config, "losses"),
         latent_avg=encoder.latent_avg,
         render_rays=8,
     )
+
+
+@pytest.fixture(scope="module")
+def world():
+    torch.set_num_threads(1)
+    modules = tiny_modules()
     draws = torch.Generator().manual_seed(0)
     photo = torch.rand(3, 3, 32, 32, generator=draws) * 2 - 1
     return modules, Batch(photo, look_at([-20.0, 0.0, 30.0], [0.0, 5.0, -5.0]), ("a", "b", "c"))
@@ -56,8 +60,9 @@ def test_the_step_renders_at_the_photos_camera_and_weighs_its_terms(world):
     torch.testing.assert_close(result.total.detach(), result.terms["mse"])
 
 
-def test_gradients_reach_every_weight_of_the_encoder_and_none_of_the_generator(world):
-    modules, batch = world
+@pytest.mark.parametrize("encoder", ["swin", "psp"])
+def test_gradients_reach_every_weight_of_the_encoder_and_none_of_the_generator(world, encoder):
+    modules, batch = tiny_modules(f"encoder={encoder}"), world[1]
     assert len(gradients(modules, batch)) == len(list(modules.encoder.parameters()))
     assert all(p.grad is None for p in modules.generator.parameters())
 

@@ -24,6 +24,7 @@ TINY = (
     "train.schedule=constant",
     "train.warmup_steps=0",
     "train.supervise=image",
+    "train.ray_stride=1",
     "train.render_rays=8",
     "train.batch_size=4",
     "train.steps=6",

@@ -62,6 +62,8 @@ def build_accelerator(settings: TrainConfig) -> Accelerator:
         raise ValueError(
             "train.mixed_precision=fp16 needs a CUDA device; use bf16 or no on this machine"
         )
+    torch.backends.cuda.matmul.allow_tf32 = train.tf32
+    torch.backends.cudnn.allow_tf32 = train.tf32
     handlers = [DistributedDataParallelKwargs(find_unused_parameters=train.find_unused_parameters)]
     accelerator = Accelerator(
         mixed_precision=train.mixed_precision, cpu=train.cpu, kwargs_handlers=handlers
