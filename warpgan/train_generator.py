@@ -17,6 +17,7 @@ from warpgan.data import portraits
 from warpgan.distillation.config import GeneratorTrainConfig
 from warpgan.distillation.loop import distill
 from warpgan.distillation.views import ViewRecipe, build_views
+from warpgan.training.checkpoint import read_state
 from warpgan.training.runs import check_run_name, open_run_folder, record_start
 from warpgan.training.stopping import EXIT_INTERRUPTED
 
@@ -57,7 +58,8 @@ def main(config: DictConfig, overrides: list[str]) -> None:
             free_keys=FREE_KEYS,
         )
     try:
-        print("\n".join(run.notes))
+        for note in run.notes:
+            print(note)
         torch.set_num_threads(config.threads)
         recipe = ViewRecipe(
             people=config.views.people,
@@ -68,7 +70,8 @@ def main(config: DictConfig, overrides: list[str]) -> None:
         folder = Path(config.paths.cache) / f"generator_views_{recipe.people}x{recipe.views}"
         with cli.plain_errors():
             views = build_views(recipe, folder, workers=config.views.workers)
-        record_start(run, resolved, overrides=overrides, step=0)
+        step = read_state(run.resume_from)["step"] if run.resume_from else 0
+        record_start(run, resolved, overrides=overrides, step=step)
         file = distill(
             build_mini_generator(config),
             views,

@@ -14,7 +14,9 @@ class BatchRecipe:
 
     Attributes:
         heads: people per step, one view each.
-        rays: rays a head: half on the person, a quarter in the centre, a quarter anywhere.
+        rays: rays a head.
+        person_share, centre_share: parts of them on the person and in the image's centre; the rest
+            is anywhere. Rays beside the person are what forbids floaters.
         patches: square patches a step, of the first heads, for the super-resolution.
         patch: side of a patch in rays.
         coarse: stratified samples a ray.
@@ -24,6 +26,8 @@ class BatchRecipe:
 
     heads: int = 12
     rays: int = 256
+    person_share: float = 0.5
+    centre_share: float = 0.25
     patches: int = 3
     patch: int = 32
     coarse: int = 8
@@ -81,7 +85,7 @@ def draw_batch(
     image = np.stack([views.images[p, v] for p, v in zip(who, which, strict=True)])
     labels = views.cameras[who, which]
 
-    pick = np.stack([_pick_rays(m, recipe.rays, rng) for m in mask])
+    pick = np.stack([_pick_rays(m, recipe, rng) for m in mask])
     coarse_image = image.reshape(len(who), half, 2, half, 2, 3).mean((2, 4), dtype=np.float32)
     colour = np.take_along_axis(coarse_image.reshape(len(who), -1, 3), pick[..., None], 1)
     rays = _rays(labels, mask, depth, pick, recipe, near, far, rng)
@@ -109,14 +113,15 @@ def draw_batch(
     )
 
 
-def _pick_rays(mask: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def _pick_rays(mask: np.ndarray, recipe: BatchRecipe, rng: np.random.Generator) -> np.ndarray:
     half = mask.shape[0]
     person = np.flatnonzero(mask)
-    on_person = (
-        rng.choice(person, count // 2) if len(person) else rng.integers(half**2, size=count // 2)
-    )
-    central = rng.integers(half // 5, half - half // 5, (2, count // 4))
-    anywhere = rng.integers(half**2, size=count - count // 2 - count // 4)
+    count = int(recipe.rays * recipe.person_share)
+    on_person = rng.choice(person, count) if len(person) else rng.integers(half**2, size=count)
+    count = int(recipe.rays * recipe.centre_share)
+    central = rng.integers(half // 5, half - half // 5, (2, count))
+    rest = recipe.rays - len(on_person) - count
+    anywhere = rng.integers(half**2, size=rest)
     return np.concatenate([on_person, central[0] * half + central[1], anywhere])
 
 
