@@ -1,1 +1,1 @@
-"""TODO."""
+"""Image folders with camera labels, and the embedded world."""

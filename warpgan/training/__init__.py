@@ -1,1 +1,1 @@
-"""TODO."""
+"""Parts of the training loops: run folder, checkpoints, order of samples, steps, logging."""
