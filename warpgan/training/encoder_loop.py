@@ -114,7 +114,10 @@ def train_encoder(job: EncoderTraining, run: RunFolder) -> Outcome:
     batches = iter(loader)
     progress = Progress(step, settings.steps, batch_size=settings.batch_size, visible=main)
     log = RunLog(run.path, step=step) if main else None
-    if log and step == 0:
+    every = job.config.eval.every if job.held_out is not None else 0
+    if step == 0 and every:
+        _record_validation(job, log, progress, step)
+    if step == 0 and log and settings.image_every:
         _record_pictures(job, log, step)
     modules.encoder.train()
     interrupted_by = None
@@ -158,16 +161,9 @@ def train_encoder(job: EncoderTraining, run: RunFolder) -> Outcome:
                 if log:
                     extra = {"gradient_norm": float(norm), "learning_rate": rate}
                     log.scalars(step, values | extra, split="train")
-            every = job.config.eval.every
-            if job.held_out is not None and every and (step % every == 0 or done):
-                values = validate(
-                    accelerator, modules, encoder=job.best_encoder, images=job.held_out,
-                    count=job.config.eval.count, batch_size=job.config.eval.batch_size,
-                )  # fmt: skip
+            if every and (step % every == 0 or done):
+                _record_validation(job, log, progress, step)
                 modules.encoder.train()
-                progress.say(f"step {step}  held out: {_spell(values)}")
-                if log:
-                    log.scalars(step, values, split="validation")
             if log and settings.image_every and (step % settings.image_every == 0 or done):
                 _record_pictures(job, log, step)
                 modules.encoder.train()
@@ -226,6 +222,23 @@ def _stop_for(
     )
 
 
+def _record_validation(
+    job: EncoderTraining, log: RunLog | None, progress: Progress, step: int
+) -> None:
+    values = validate(
+        job.accelerator,
+        job.modules,
+        encoder=job.best_encoder,
+        images=job.held_out,
+        count=job.config.eval.count,
+        batch_size=job.config.eval.batch_size,
+    )
+    numbers = " ".join(f"{name} {value:.4g}" for name, value in values.items())
+    progress.say(f"step {step}  held out: {numbers}")
+    if log is not None:
+        log.scalars(step, values, split="validation")
+
+
 def _record_pictures(job: EncoderTraining, log: RunLog, step: int) -> None:
     source = job.images if job.held_out is None else job.held_out
     count = min(job.config.eval.pictures, len(source))
@@ -234,7 +247,3 @@ def _record_pictures(job: EncoderTraining, log: RunLog, step: int) -> None:
         yaws = job.config.eval.novel_yaws
         sheet = draw_inversions(job.modules, job.best_encoder, batch, yaws=yaws)
         log.picture(step, "inversions", sheet)
-
-
-def _spell(values: Mapping[str, float]) -> str:
-    return " ".join(f"{name} {value:.4g}" for name, value in values.items())
