@@ -107,7 +107,7 @@ def march_with_kernel(
                 *(x[start:stop] for x in results),  # noqa: B023
             )
 
-        in_threads(work, rays, smallest=RAYS_PER_PART)
+        in_threads(work, rays, part=RAYS_PER_PART)
     colour, opacity, length, weights, midpoints, nearest, farthest = outputs
     marched = Marched(colour[..., :colours].mT, opacity, length, weights, midpoints)
     return marched, nearest, farthest

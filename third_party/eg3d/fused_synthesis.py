@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .inference import in_threads
+from .inference import in_threads, one_thread_each
 from .layers import LRELU_GAIN, LRELU_SLOPE, SynthesisLayer, modulation_factors
 from .resampling import upsample_padded
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from .backbone import SynthesisBlock
 
 STRIP_FLOATS = 2**20
-FIR_NORMALISER = 1 / 16
+FIR_SCALE = 1 / 16
+# Below this side the weights take more time than the pixels: splitting would double the work.
+SHARED_FROM = 64
 NO_LIMIT = 3e38
 
 
@@ -65,7 +67,10 @@ def run_block(
     for item in range(x.shape[0]):
         own = [None if n is None else n[item if len(n) > 1 else 0, 0] for n in noises]
         below = None if image is None else image[item : item + 1]
-        f, p = _run_sample(block, x[item : item + 1], below, ws[item], own, keep_features)
+        with one_thread_each() as threads:
+            f, p = _run_sample(
+                block, x[item : item + 1], below, ws[item], own, keep_features, threads
+            )
         features.append(f)
         painted.append(p)
     features = _join(features) if keep_features else None
@@ -89,6 +94,7 @@ def _run_sample(
     ws: Tensor,
     noises: list[Tensor | None],
     keep_features: bool,
+    threads: int,
 ) -> tuple[Tensor | None, Tensor]:
     first = _fold(block.conv0, ws[0], noises[0])
     second = _fold(block.conv1, ws[1], noises[1])
@@ -109,8 +115,10 @@ def _run_sample(
     if keep_features:
         features = torch.empty((1, width, side, side), memory_format=torch.channels_last)
     rows = max(8, STRIP_FLOATS // (side * width) // 2 * 2)
-    for top in range(0, side, rows):
-        bottom = min(top + rows, side)
+    if side >= SHARED_FROM:
+        rows = min(rows, side // threads // 2 * 2)
+
+    def paint_rows(top: int, bottom: int) -> None:
         if phases is not None:
             strip = _upsampled_rows(x, phases, first, top - 1, bottom + 1)
         else:
@@ -129,6 +137,8 @@ def _run_sample(
         painted[:, :, top:bottom] = rgb
         if features is not None:
             features[:, :, top:bottom] = y
+
+    in_threads(paint_rows, side, part=rows, threads=threads)
     return features, painted
 
 
@@ -168,7 +178,7 @@ def _phase_weights(weight: Tensor) -> tuple[Tensor, ...]:
     """
     even, odd = (2, 0), (1,)
     return tuple(
-        _channels_last(weight[:, :, rows][:, :, :, columns]).mul_(FIR_NORMALISER)
+        _channels_last(weight[:, :, rows][:, :, :, columns]).mul_(FIR_SCALE)
         for rows in (even, odd)
         for columns in (even, odd)
     )
@@ -215,5 +225,5 @@ def _upsampled_rows(
             last,
         )
 
-    in_threads(work, stop - start, smallest=4)
+    in_threads(work, stop - start, part=stop - start)
     return out

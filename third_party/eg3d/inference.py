@@ -5,7 +5,7 @@ memory and nothing has to be differentiated or traced; else the tensor operators
 the reference. `with kernels("torch")` or `with kernels("numba")` decides for everything inside.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -67,21 +67,50 @@ def _obstacle(tensors: tuple[Tensor, ...]) -> str | None:
     return None
 
 
-def in_threads(work, count: int, *, smallest: int) -> None:
-    """Call `work(start, stop)` on parts of `range(count)`, on as many threads as torch uses.
+@contextmanager
+def one_thread_each() -> Iterator[int]:
+    """Give torch's operators one thread, so that independent parts can run on all of them.
+
+    Operators that split every loop over all threads wait for each other after each loop; parts
+    that run side by side wait once. Threads started inside inherit the setting.
+
+    Yields:
+        How many threads torch used so far.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield 1
+        return
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
+
+
+def in_threads(
+    work: Callable[[int, int], None], count: int, *, part: int, threads: int | None = None
+) -> None:
+    """Call `work(start, stop)` on parts of `range(count)`, side by side.
 
     Args:
         work: A function that releases the interpreter lock.
         count: Items.
-        smallest: Least items of a part.
+        part: Items of a part.
+        threads: How many at once; None: as many as torch uses.
     """
-    threads = torch.get_num_threads()
-    step = max(smallest, -(-count // (4 * threads)))
-    spans = [(start, min(start + step, count)) for start in range(0, count, step)]
+    threads = torch.get_num_threads() if threads is None else threads
+    spans = [(start, min(start + part, count)) for start in range(0, count, part)]
     if threads == 1 or len(spans) == 1:
         for span in spans:
             work(*span)
         return
+    inference = torch.is_inference_mode_enabled()
+
+    def run(span: tuple[int, int]) -> None:
+        # Both modes belong to a thread.
+        with torch.inference_mode(inference), torch.no_grad():
+            work(*span)
+
     with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(work, *span) for span in spans]:
-            done.result()
+        list(pool.map(run, spans))
