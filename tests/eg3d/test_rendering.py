@@ -245,3 +245,12 @@ def test_shapes_are_checked(generator):
         generator.render(planes, ws, cameras(3))
     with pytest.raises(ValueError, match=r"ws has shape"):
         generator.planes(ws[:, 0])
+
+
+def test_rays_are_the_same_under_autocast():
+    camera = cameras(2)
+    exact = eg3d.ray_directions(camera, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        under_autocast = eg3d.ray_directions(camera, 16)
+    for one, other in zip(exact, under_autocast, strict=True):
+        assert other.dtype == torch.float32 and torch.equal(one, other)

@@ -8,6 +8,8 @@ R x R image has its centre at ((column + .5) / R, (row + .5) / R).
 import torch
 from torch import Tensor
 
+from .precision import full_precision
+
 
 def split_camera(camera: Tensor) -> tuple[Tensor, Tensor]:
     """Split labels `[..., 25]` into camera-to-world `[..., 4, 4]` and intrinsics `[..., 3, 3]`."""
@@ -39,6 +41,7 @@ def ray_directions(camera: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
     y = (v - cy) / fy
     x = (u - cx - skew * y) / fx
     in_camera = torch.stack([x, y, torch.ones_like(x)], -1)
-    in_world = in_camera @ cam2world[:, :3, :3].transpose(1, 2)
+    with full_precision(camera):  # half-precision directions would miss by pixels
+        in_world = in_camera @ cam2world[:, :3, :3].transpose(1, 2)
     directions = in_world / in_world.norm(dim=-1, keepdim=True)
     return cam2world[:, None, :3, 3].expand_as(directions), directions
