@@ -265,7 +265,7 @@ class _StorageReader:
             raise ValueError(f"{self.path}: containers nested deeper than {MAX_DEPTH}")
         if isinstance(value, TensorRecord):
             return self._tensor(value)
-        if not isinstance(value, (dict, list, tuple)):
+        if isinstance(value, StorageRecord) or not isinstance(value, (dict, list, tuple)):
             return value
         if id(value) not in self.done:
             if isinstance(value, dict):

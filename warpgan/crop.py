@@ -77,9 +77,16 @@ def fit_crop(points: Points, *, width: int, height: int) -> FaceCrop:
     """EG3D's crop of a photo of ``width`` x ``height`` for five points [5, 2] in it.
 
     Raises:
-        ValueError: Not five finite points, points in a wrong order or too close together.
+        ValueError: Not five finite points, points outside of the photo, in a wrong order or too
+            close together.
     """
     points = _five_points(points)
+    middle = points.mean(axis=0)
+    if not ((middle > -0.5) & (middle < (width - 0.5, height - 0.5))).all():
+        raise ValueError(
+            f"the five points lie about ({middle[0]:.4g}, {middle[1]:.4g}), outside of the photo "
+            f"of {width} x {height}; expected pixels of this very photo, turned upright"
+        )
     upright = np.stack([points[:, 0], height - 1 - points[:, 1]], axis=1)
     design = np.concatenate([np.array(STANDARD_POINTS), np.ones((5, 1))], axis=1)
     solution = np.linalg.lstsq(design, upright, rcond=None)[0]

@@ -25,6 +25,9 @@ ORBIT_RADIUS = 2.7
 RADIUS_TOLERANCE = 0.01
 RIGID_TOLERANCE = 1e-3
 LABEL_FILE_NAME = "dataset.json"
+MAX_MEMBER_BYTES = 1 << 29
+"""Larger members of a zip are refused: a few bytes can claim any size and exhaust the memory."""
+
 _LAYOUT = "25 numbers: cam2world 4x4 row-major, then intrinsics 3x3 divided by the image size"
 
 
@@ -183,10 +186,16 @@ def read_label_file(path: str | Path) -> LabelFile:
         return parse_label_file(path.read_bytes(), source=str(path))
     try:
         with zipfile.ZipFile(path) as archive:
+            size = archive.getinfo(LABEL_FILE_NAME).file_size
+            if size > MAX_MEMBER_BYTES:
+                raise ValueError(
+                    f"{path}: {LABEL_FILE_NAME} has {size} bytes, more than {MAX_MEMBER_BYTES}; "
+                    "unpack the zip and give the folder"
+                )
             content = archive.read(LABEL_FILE_NAME)
     except KeyError as error:
         raise FileNotFoundError(f"{path} holds no {LABEL_FILE_NAME} at its top") from error
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
         raise ValueError(f"{path} is not a readable zip: {error}") from error
     return parse_label_file(content, source=f"{path}:{LABEL_FILE_NAME}")
 

@@ -14,6 +14,7 @@ from warpgan.cameras import CANONICAL_POINTS, frontal_label, look_at, project, v
 from warpgan.crop import crop_from_five_points, solve_pose_from_five_points
 from warpgan.data.crop_photo import add_photo, read_points
 from warpgan.data.folder import ImageFolder
+from warpgan.labels import read_label_file
 from warpgan.pose import PoseDistribution
 
 SKIP = "skip_invalid=true"
@@ -97,6 +98,16 @@ def mark_encrypted(archive: Path) -> None:
     content = bytearray(archive.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1
     archive.write_bytes(content)
+
+
+def claim_gigabyte(archive: Path, name: str = "b/0.png") -> Path:
+    """A member whose entry in the zip's directory says that it unpacks to 2**30 bytes."""
+    content = bytearray(archive.read_bytes())
+    entry = content.rindex(name.encode()) - 46
+    assert content[entry : entry + 4] == b"PK\x01\x02"
+    content[entry + 24 : entry + 28] = (1 << 30).to_bytes(4, "little")
+    archive.write_bytes(content)
+    return archive
 
 
 def damage_member(archive: Path) -> None:
@@ -343,6 +354,13 @@ CASES = [
         "damaged",
         compression=zipfile.ZIP_DEFLATED,
     ),
+    zip_case("zip member of a gigabyte", claim_gigabyte, "b/0.png has 1073741824 bytes unpacked"),
+    zip_case(
+        "label file of a gigabyte in a zip",
+        lambda archive: read_label_file(claim_gigabyte(archive, "dataset.json")),
+        "dataset.json has 1073741824 bytes",
+        "unpack the zip",
+    ),
     # images
     image_case("image is text", lambda content: b"hello", "no PNG, JPEG or WebP", SKIP),
     image_case("image is empty", lambda content: b"", "no PNG, JPEG or WebP", SKIP),
@@ -367,6 +385,9 @@ CASES = [
     photo_case("four points", lambda five: five[:4], "[4, 2]", "five finite points"),
     photo_case("a point is NaN", lambda five: five * [np.nan, 1], "five finite points"),
     photo_case("eyes swapped", lambda five: five[[1, 0, 2, 4, 3]], "mirrored", "on the left"),
+    photo_case(
+        "points of another photo", lambda five: five + 300, "outside of the photo of 200 x 200"
+    ),
     photo_case("all points the same", lambda five: five * 0 + 7, "all the same"),
     photo_case("face of one pixel", lambda five: 100 + (five - 100) / 300, "cut out the face"),
     Case(

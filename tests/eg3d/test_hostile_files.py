@@ -190,6 +190,10 @@ def tensor_record(numel: int, size: tuple, stride: tuple, *, offset: int = 0) ->
         (tensor_record(4, (2, 2), (-1, 1)), "do not describe a tensor"),
         (tensor_record(4, (2, 2), (1,)), "do not describe a tensor"),
         (tensor_record(4, (1,) * 9, (1,) * 9), "do not describe a tensor"),
+        (
+            Call(torch._utils._rebuild_tensor_v2, tensor_record(4, (), ()), 0, (), (), False, {}),
+            "do not describe a tensor",
+        ),
     ],
 )
 def test_tensor_layouts_are_checked(small, record, problem):
@@ -202,6 +206,25 @@ def test_storage_that_announces_more_than_it_has(small):
     assert data.count(counted) == 1
     lied = struct.pack("<q", 1 << 50) + torch.linspace(0, 1, 25).numpy().tobytes()
     refused(write(data.replace(counted, lied)), "a storage announces 25 values")
+
+
+def text_decoded_often(times: int) -> bytes:
+    """One text of a megabyte, turned to bytes again and again."""
+    text = b"X" + struct.pack("<I", 1 << 20) + b"a" * (1 << 20)
+    again = b"h\x00h\x01h\x02\x86R"
+    return b"c_codecs\nencode\nq\x00" + text + b"q\x01X\x06\x00\x00\x00latin1q\x02" + again * times
+
+
+def test_values_of_a_kind_nothing_expects(small):
+    """Answers with the one error, not with one of Python's own from inside of the reader."""
+    code = b"cnumpy\ndtype\nX\x02\x00\x00\x00f8\x85R}X\x04\x00\x00\x00codeX\x02\x00\x00\x00zzsb"
+    scalar = b"cnumpy.core.multiarray\nscalar\n" + code + b"C\x081234567\x00\x86R."
+    refused(write(b"\x80\x02" + scalar), "a numpy scalar's type is malformed")
+    deep = []
+    for _ in range(400):
+        deep = [deep]
+    data = official.snapshot_bytes(small, neural_rendering_resolution=deep)
+    refused(write(data), "neural_rendering_resolution is a list")
 
 
 def test_one_storage_used_many_times(small):
@@ -228,6 +251,7 @@ def doubling_tuple_as_key(depth: int) -> bytes:
         (b"\x80\x04N" + b"\x85" * 2_000_000, "more than 1000000 pickle operations"),
         (b"\x80\x04j\xff\xff\xff\xff.", "object 4294967295 was never stored"),
         (doubling_tuple_as_key(60), "a dict key of type tuple"),
+        (b"\x80\x02" + text_decoded_often(2000), "stand for more bytes than the file has"),
     ],
 )
 def test_small_files_that_ask_for_much(data, problem):
@@ -276,6 +300,12 @@ def test_archives_that_inflate(small):
         archive.writestr("archive/data.pkl", b"\0" * (64 << 20))
     assert len(buffer.getvalue()) < 1 << 20
     refused(write(buffer.getvalue(), "model.pt"), "would inflate to 67108864 bytes")
+
+
+def test_archive_with_a_damaged_directory():
+    torch.save({"a": torch.zeros(3)}, "good.pt")
+    data = Path("good.pt").read_bytes()
+    refused(write(data.replace(b"PK\x01\x02", b"XXXX"), "model.pt"), "damaged zip archive")
 
 
 # The command says the same, in one line

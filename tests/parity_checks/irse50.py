@@ -8,7 +8,8 @@ from safetensors.torch import load_file
 
 from tests.parity_checks import Comparison, compare
 from tests.parity_checks.recipe import check_state_dict, recipe_state
-from warpgan.perception.irse50 import IrSe50, legacy_crop
+from warpgan.perception.crops import LegacyCrop
+from warpgan.perception.irse50 import FACE_SIDE, IrSe50
 
 IO = "irse50_recipe_io.safetensors"
 LIST = "irse50_state_dict.json"
@@ -21,16 +22,17 @@ def check_irse50(folder: Path) -> list[Comparison]:
     net = IrSe50()
     net.load_state_dict(recipe_state(folder / LIST, net.state_dict()))
     net.eval()
+    crop = LegacyCrop(FACE_SIDE)
     photos = {"m1p1": golden["input_u8"] / 127.5 - 1, "x01": golden["input_u8"] / 255.0}
-    ours = {"m1p1.crop112": legacy_crop(photos["m1p1"])}
+    ours = {"m1p1.crop112": crop(photos["m1p1"])}
     for name, photo in photos.items():
-        embedding = net(legacy_crop(photo))
+        embedding = net(crop(photo))
         ours[f"{name}.embedding"] = embedding
         ours[f"{name}.id_loss_flip_vs_x"] = (1 - (embedding.flip(0) * embedding).sum(1)).mean()[
             None
         ]
     large = F.interpolate(photos["m1p1"], size=(512, 512), mode="bilinear", align_corners=False)
-    ours["m1p1.embedding_from_bilinear512"] = net(legacy_crop(large))
+    ours["m1p1.embedding_from_bilinear512"] = net(crop(large))
     return [
         compare(IO, key, ours[key], value, max_tolerance=1e-5)
         for key, value in golden.items()

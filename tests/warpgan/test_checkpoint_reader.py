@@ -11,6 +11,7 @@ from tests.parity_checks import encoder as parity
 from tests.warpgan.hostile import Planted, pickled_state, rewrite_zip, write_zip
 from warpgan.checkpoint_reader import (
     InertObject,
+    StorageRecord,
     TensorRecord,
     read_tensor_file,
     read_torch_zip,
@@ -190,6 +191,12 @@ def test_wrong_storages_are_refused(tmp_path, storages, message):
     path = write_zip(tmp_path / "bad.pt", stream, storages=storages)
     with pytest.raises(ValueError, match=message):
         read_torch_zip(path)
+
+
+def test_a_storage_that_no_tensor_uses_stays_in_the_file(tmp_path):
+    stream = pickled_state(lambda storage, tensor: {"a": storage("0", 4)})
+    path = write_zip(tmp_path / "odd.pt", stream, storages={"0": bytes(16)})
+    assert read_torch_zip(path)["a"] == StorageRecord("0", torch.float32, 4)
 
 
 def test_self_containing_list_is_refused(tmp_path):

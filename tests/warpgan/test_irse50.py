@@ -5,7 +5,8 @@ import torch
 
 from tests.parity_checks import irse50 as parity
 from tests.parity_checks.recipe import recipe_tensor
-from warpgan.perception.irse50 import IrSe50, IrSeBlock, SqueezeExcite, legacy_crop
+from warpgan.perception.crops import LegacyCrop
+from warpgan.perception.irse50 import IrSe50, IrSeBlock, SqueezeExcite
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -27,7 +28,8 @@ def test_legacy_crop_equals_a_slow_reference():
         for column in range(112):
             left, right = column * 188 // 112, -(-(column + 1) * 188 // 112)
             expected[row, column] = face[top:bottom, left:right].mean()
-    torch.testing.assert_close(legacy_crop(images)[0, 0].double(), expected, atol=1e-6, rtol=0)
+    found = LegacyCrop(112)(images)[0, 0].double()
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
 def test_embeddings_are_unit_and_differentiable():
@@ -59,7 +61,7 @@ def test_squeeze_excite_gates_by_channel_means():
 def test_forward_and_backward_on_meta():
     with torch.device("meta"):
         net = IrSe50()
-    embedding = net(legacy_crop(torch.empty(2, 3, 256, 256, device="meta")))
+    embedding = net(LegacyCrop(112)(torch.empty(2, 3, 256, 256, device="meta")))
     assert embedding.shape == (2, 512)
     embedding.sum().backward()
     assert net.input_layer[0].weight.grad is not None

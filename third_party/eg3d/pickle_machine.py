@@ -82,17 +82,27 @@ class Vocabulary:
 class PickleMachine:
     """Reads one pickle from a buffer; `position` is then the first byte behind it."""
 
-    def __init__(self, data: memoryview, vocabulary: Vocabulary, *, position: int = 0) -> None:
+    def __init__(
+        self,
+        data: memoryview,
+        vocabulary: Vocabulary,
+        *,
+        position: int = 0,
+        operations: int = MAX_OPERATIONS,
+    ) -> None:
         """Prepare to read.
 
         Args:
             data: the bytes, as a one-dimensional view of unsigned bytes.
             vocabulary: the globals that may be named.
             position: where the pickle starts.
+            operations: how many it may take at most.
         """
         self.data = data
         self.position = position
         self._words = vocabulary
+        self._operations = operations
+        self._decoded = 0
         self._stack: list = []
         self._marks: list[int] = []
         self._memo: dict[int, object] = {}
@@ -103,7 +113,7 @@ class PickleMachine:
         Raises:
             PickleError: truncated, malformed, over a limit, or naming anything not listed.
         """
-        for _ in range(MAX_OPERATIONS):
+        for _ in range(self._operations):
             offset = self.position
             code = self._take(1)[0]
             if code == ord("."):
@@ -117,7 +127,7 @@ class PickleMachine:
                 raise PickleError(f"more than {MAX_STACK} open or {MAX_MEMO} remembered objects")
             if len(self._marks) > MAX_MARKS:
                 raise PickleError(f"nested more than {MAX_MARKS} deep at byte {offset}")
-        raise PickleError(f"more than {MAX_OPERATIONS} pickle operations")
+        raise PickleError(f"more than {self._operations} pickle operations")
 
     def _finish(self) -> object:
         if len(self._stack) != 1 or self._marks:
@@ -238,7 +248,14 @@ class PickleMachine:
         call = self._words.calls.get((target.module, target.name))
         if call is None:
             raise PickleError(f"{target} is accepted as a class only, but is called")
-        self._stack.append(call(arguments))
+        made = call(arguments)
+        if type(made) is memoryview:
+            # Bytes a call decoded from text of the stream: decoding one text again and again would
+            # exhaust the memory.
+            self._decoded += len(made)
+            if self._decoded > len(self.data):
+                raise PickleError("its texts stand for more bytes than the file has")
+        self._stack.append(made)
 
     def _new_object(self) -> None:
         arguments = self._pop()

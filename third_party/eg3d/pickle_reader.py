@@ -108,7 +108,7 @@ def _snapshot(container: object, *, byte_limit: int) -> OfficialSnapshot:
             + (" (a state dict: save it alone as .pt)" if type(generator) is dict else "")
         )
     if generator.class_name != "TriPlaneGenerator":
-        raise PickleError(f"{source} is a {generator.class_name!r}, not a TriPlaneGenerator")
+        raise PickleError(f"{source} is a {generator.class_name[:80]!r}, not a TriPlaneGenerator")
     state = generator.state
     if state.get("_init_args"):
         raise PickleError("the generator was built with positional arguments, which have no names")
@@ -117,7 +117,8 @@ def _snapshot(container: object, *, byte_limit: int) -> OfficialSnapshot:
     current = state.get("rendering_kwargs")
     resolution = state.get("neural_rendering_resolution")
     if resolution is not None and (type(resolution) is not int or resolution < 1):
-        raise PickleError(f"neural_rendering_resolution is {resolution!r}, not a positive number")
+        shown = resolution if type(resolution) is int else f"a {type(resolution).__name__}"
+        raise PickleError(f"neural_rendering_resolution is {shown}, not a positive number")
     return OfficialSnapshot(
         source=source,
         init_kwargs=init_kwargs,

@@ -16,6 +16,8 @@ from .pickle_machine import PickleError, PickleMachine, Record, Vocabulary
 
 PERSISTENCE_VERSION = 6
 MAX_TENSOR_DIMENSIONS = 8
+# The parts of a storage's stream take about 40 operations.
+MAX_STORAGE_OPERATIONS = 1_000
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
@@ -96,7 +98,8 @@ def _stored_tensor(arguments: tuple) -> StoredTensor:
     )[:4]
     whole = (*size, *stride, offset)
     if (
-        len(size) != len(stride)
+        len(storage.size) != 1
+        or len(size) != len(stride)
         or len(size) > MAX_TENSOR_DIMENSIONS
         or any(type(value) is not int or value < 0 for value in whole)
     ):
@@ -150,7 +153,7 @@ def _numpy_scalar(arguments: tuple) -> int | float | bool:
     code = dtype.state.get("code") if dtype.class_name == "numpy.dtype" else None
     layout = dtype.state.get("state", (3, "<"))
     order = layout[1] if type(layout) is tuple and len(layout) > 1 else None
-    if code is None or order not in ("<", "|", "=", ">"):
+    if type(code) is not str or code not in _SCALAR_LAYOUTS or order not in ("<", "|", "=", ">"):
         raise PickleError("a numpy scalar's type is malformed")
     layout = (">" if order == ">" else "<") + _SCALAR_LAYOUTS[code]
     if len(data) != struct.calcsize(layout):
@@ -175,7 +178,9 @@ def _storage(arguments: tuple) -> StoredTensor:
     position = 0
     parts = []
     for vocabulary in (_PLAIN, _PLAIN, _PLAIN, _STORAGE, _PLAIN):
-        machine = PickleMachine(data, vocabulary, position=position)
+        machine = PickleMachine(
+            data, vocabulary, position=position, operations=MAX_STORAGE_OPERATIONS
+        )
         parts.append(machine.load())
         position = machine.position
     magic, protocol, system, storage, keys = parts

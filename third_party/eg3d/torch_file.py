@@ -52,8 +52,16 @@ def read_torch_file(path: Path, *, expected: str) -> object:
 
 def _check_archive(path: Path, expected: str) -> None:
     """torch.save stores without compression, so what it holds is never larger than the file."""
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        raise CheckpointError(
+            path,
+            f"a damaged zip archive ({error})",
+            expected=expected,
+            fix="Download or save it again",
+        ) from error
     inflated = sum(entry.file_size for entry in entries)
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if packed or inflated > path.stat().st_size:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from warpgan.labels import Fault, safe_name
+from warpgan.labels import MAX_MEMBER_BYTES, Fault, safe_name
 
 
 class Store(Protocol):
@@ -109,8 +109,13 @@ class ZipStore:
         """Open a member for reading.
 
         Raises:
-            ValueError: The member is encrypted, damaged or packed by an unknown method.
+            ValueError: The member is too large, damaged or packed by an unknown method.
         """
+        size = self.archive().getinfo(self.member_names[name]).file_size
+        if size > MAX_MEMBER_BYTES:
+            raise ValueError(
+                f"{self.path}:{name} has {size} bytes unpacked, more than {MAX_MEMBER_BYTES}"
+            )
         try:
             return self.archive().open(self.member_names[name])
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
@@ -120,7 +125,7 @@ class ZipStore:
         """All bytes of a member.
 
         Raises:
-            ValueError: The member is encrypted, damaged or packed by an unknown method.
+            ValueError: The member is too large, damaged or packed by an unknown method.
         """
         try:
             with self.open(name) as stream:
@@ -138,7 +143,11 @@ def _walk(root: Path) -> tuple[str, ...]:
             subfolders.clear()
             continue
         visited.add(real)
-        subfolders[:] = [name for name in subfolders if not _hidden(name)]
+        # Links last: where a folder is reached twice, its own name counts on every disk.
+        subfolders[:] = sorted(
+            (name for name in subfolders if not _hidden(name)),
+            key=lambda name: (os.path.islink(os.path.join(folder, name)), name),
+        )
         relative = Path(folder).relative_to(root)
         names += [(relative / name).as_posix() for name in files if not _hidden(name)]
     return tuple(sorted(names))

@@ -137,9 +137,9 @@ def load_encoder(path: str | Path, *, device: str | torch.device = "cpu") -> Inv
         raise ValueError(f"{path}: no mean latent inside; it was not written by save_encoder")
     try:
         encoder = ENCODERS[description["kind"]](**description["arguments"])
-    except TypeError as error:
+        model = InversionEncoder(encoder, state["latent_avg"])
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{beside}: arguments do not fit the encoder ({error})") from error
-    model = InversionEncoder(encoder, state["latent_avg"])
     own = model.state_dict()
     wrong = sorted(own.keys() ^ state.keys())
     wrong += sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)

@@ -95,16 +95,3 @@ class IrSe50(nn.Module):
     def forward(self, faces: Tensor) -> Tensor:
         """Embed `faces` [B, 3, 112, 112] in [-1, 1] as unit vectors [B, 512]."""
         return F.normalize(self.output_layer(self.body(self.input_layer(faces))), dim=1)
-
-
-def legacy_crop(images: Tensor) -> Tensor:
-    """Cut the face as the published identity losses do, without landmarks.
-
-    Args:
-        images: [B, C, S, S], FFHQ- or EG3D-framed.
-
-    Returns:
-        [B, C, 112, 112]: pooled to 256, rows 35:223 and columns 32:220, pooled to 112.
-    """
-    images = F.adaptive_avg_pool2d(images, 256)
-    return F.adaptive_avg_pool2d(images[:, :, 35:223, 32:220], FACE_SIDE)

@@ -12,14 +12,15 @@ a stored net is convolutions with biases only. Weights are stored for RGB input.
 float32 once read.
 """
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from warpgan.checkpoint_reader import read_tensor_file
 
 STEP, ORIGIN = ".step", ".origin"
 
@@ -107,7 +108,7 @@ def load_into(net: nn.Module, path: Path) -> nn.Module:
     """
     try:
         net.load_state_dict(read_net(path), strict=True)
-    except RuntimeError as error:
+    except (RuntimeError, KeyError, SafetensorError) as error:
         raise ValueError(
             f"{path} does not hold the weights of {type(net).__name__}; run `python -m "
             f"warpgan.weights verify` and restore the shipped file. {error}"
@@ -129,8 +130,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     hint = "not a plain state dict; download it anew, `python -m warpgan.weights verify` checks it"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        state = read_tensor_file(path)
+    except ValueError as error:
         raise ValueError(f"{path} is {hint}") from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path} is {hint}")

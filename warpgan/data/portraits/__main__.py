@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
             args.split, args.count, args.seed, args.size, args.supersample, depth
         )
         write_split(args.out, settings, workers=args.workers)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     seconds = time.perf_counter() - began
     print(f"{args.out}: {image_count(settings)} images of {args.count} people in {seconds:.0f} s")
