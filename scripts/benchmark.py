@@ -21,6 +21,7 @@ from torch import nn
 
 import eg3d
 from eg3d.backbone import SynthesisBlock
+from eg3d.inference import release_free_memory
 from eg3d.layers import FullyConnected
 from eg3d.poses import intrinsics_from_fov, orbit_pose
 
@@ -70,7 +71,10 @@ class ConvolutionRate:
         weight = torch.full((256, 256, 3, 3), 0.5).contiguous(memory_format=last)
         start = time.perf_counter()
         F.conv2d(x, weight, padding=1)
-        return self.FLOP / (time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        del x, weight
+        release_free_memory()
+        return self.FLOP / seconds
 
 
 def peak_gib() -> float:

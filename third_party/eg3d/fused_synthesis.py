@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .inference import in_threads, one_thread_each
+from .inference import in_threads, one_thread_each, release_free_memory
 from .layers import LRELU_GAIN, LRELU_SLOPE, SynthesisLayer, modulation_factors
 from .resampling import upsample_padded
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .backbone import SynthesisBlock
 
 STRIP_FLOATS = 2**20
+LARGE_BLOCK = 2**22
 FIR_SCALE = 1 / 16
 # Below this side the weights take more time than the pixels: splitting would double the work.
 SHARED_FROM = 64
@@ -114,7 +115,7 @@ def _run_sample(
     features = None
     if keep_features:
         features = torch.empty((1, width, side, side), memory_format=torch.channels_last)
-    rows = max(8, STRIP_FLOATS // (side * width) // 2 * 2)
+    rows = max(8, STRIP_FLOATS // (side * width * threads) // 2 * 2)
     if side >= SHARED_FROM:
         rows = min(rows, side // threads // 2 * 2)
 
@@ -139,6 +140,8 @@ def _run_sample(
             features[:, :, top:bottom] = y
 
     in_threads(paint_rows, side, part=rows, threads=threads)
+    if side * side * width >= LARGE_BLOCK:
+        release_free_memory()
     return features, painted
 
 

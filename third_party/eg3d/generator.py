@@ -221,10 +221,13 @@ class TriPlaneGenerator(nn.Module):
             return x.mT.unflatten(2, (views, side, side)).transpose(1, 2).flatten(0, 1)
 
         features = as_images(rays.features)
+        ray_length, opacity = as_images(rays.ray_length), as_images(rays.opacity)
+        # The weights of all intervals are the largest part of it, and not needed any more.
+        del rays
         image_raw = features[:, :3]
         last_ws = ws[:, -1:].repeat_interleave(views, 0)
         image = self.super_resolve(image_raw, features, last_ws)
-        maps = (image, image_raw, features, as_images(rays.ray_length), as_images(rays.opacity))
+        maps = (image, image_raw, features, ray_length, opacity)
         if camera.dim() == 3:
             maps = tuple(x.unflatten(0, (batch, views)) for x in maps)
         return Rendering(*maps)

@@ -5,6 +5,9 @@ memory and nothing has to be differentiated or traced; else the tensor operators
 the reference. `with kernels("torch")` or `with kernels("numba")` decides for everything inside.
 """
 
+import ctypes
+import functools
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -86,6 +89,24 @@ def one_thread_each() -> Iterator[int]:
         yield threads
     finally:
         torch.set_num_threads(threads)
+
+
+@functools.cache
+def _trimmer() -> Callable[[int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
+def release_free_memory() -> None:
+    """Give memory that the strips have freed back to the system, where the C library can.
+
+    Each thread's allocator keeps what it freed; the next stage, with other sizes, would come on
+    top of that.
+    """
+    trim = _trimmer()
+    if trim is not None:
+        trim(0)
 
 
 def in_threads(
