@@ -19,11 +19,7 @@ from warpgan.data.portraits import (
 )
 from warpgan.distillation.batches import BatchRecipe, draw_batch
 from warpgan.distillation.loop import DistillationSchedule, distill
-from warpgan.distillation.objective import (
-    DistillationWeights,
-    distillation_terms,
-    super_resolve_patch,
-)
+from warpgan.distillation.objective import DistillationWeights, distillation_terms
 from warpgan.distillation.views import (
     ViewRecipe,
     build_views,
@@ -139,16 +135,6 @@ def test_terms_have_gradients_for_every_parameter(views):
     silent = {n for n, p in generator.named_parameters() if p.grad is None}
     # Super-resolution runs without noise; the blocks' noise strength there has no effect.
     assert all("superresolution" in name and "noise_strength" in name for name in silent)
-
-
-def test_a_patch_of_full_size_is_super_resolved_as_the_whole(views):
-    generator = tiny_generator().eval()
-    features = torch.randn(1, 4, SIZE // 2, SIZE // 2, generator=torch.Generator().manual_seed(0))
-    ws = torch.randn(1, generator.num_ws, 16, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        whole = generator.super_resolve(features[:, :3], features, ws)
-        patch = super_resolve_patch(generator, features, ws)
-    torch.testing.assert_close(patch, whole, atol=1e-5, rtol=1e-5)
 
 
 def test_learning_rate_follows_the_cycles():

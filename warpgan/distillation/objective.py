@@ -60,7 +60,7 @@ def distillation_terms(
     side = round(patch.mask.shape[1] ** 0.5)
     features = bundle.features.transpose(1, 2).reshape(count, -1, side, side)
     with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-        image = super_resolve_patch(generator, features, ws[:count])
+        image = generator.super_resolve(features[:, :3], features, ws[:count], patch=True)
     # The patch's border lacks the neighbours that the full image would have.
     image, target = image.float()[..., 2:-2, 2:-2] / 2, batch.patch_image[..., 2:-2, 2:-2] / 2
     terms["image"] = (image - target).abs().mean()
@@ -70,21 +70,6 @@ def distillation_terms(
     raw = features[:, :3, 1:-1, 1:-1] / 2
     terms["raw"] = (raw - F.avg_pool2d(target, 2)).abs().mean()
     return terms
-
-
-def super_resolve_patch(
-    generator: TriPlaneGenerator, features: torch.Tensor, ws: torch.Tensor
-) -> torch.Tensor:
-    """Super-resolve a part of the feature image, ``[P, C, h, w]`` to ``[P, 3, 2h, 2w]``.
-
-    The generator's own entry would first bring the patch to the size of a whole image.
-    """
-    network = generator.superresolution
-    x, image = features, features[:, :3].clone()
-    last = ws[:, -1:].expand(-1, 3, -1)
-    for index in range(len(network.variant.channels)):
-        x, image = getattr(network, f"block{index}")(x, image, last, noise_mode="none")
-    return image
 
 
 def weighted_sum(terms: dict[str, torch.Tensor], weights: DistillationWeights) -> torch.Tensor:
