@@ -175,5 +175,5 @@ def test_help_names_groups_and_exit_codes():
         cwd=Path(__file__).parents[2], capture_output=True, text=True,
     )  # fmt: skip
     assert finished.returncode == 0
-    for part in ("encoder=swin", "preset: mini, official, paper", "75", "batch_size: 8"):
+    for part in ("encoder=swin", "preset: mini, official, paper", "75", "batch_size: 4"):
         assert part in finished.stdout, part
