@@ -85,6 +85,7 @@ class DataSettings:
     portraits: int | None = None
     portraits_seed: int = 0
     mirror: bool = False
+    upscale: bool = False
     skip_invalid: bool = False
 
 

@@ -228,7 +228,7 @@ def _image_fault(
         detail = f"{width} x {height}; crop it by `python -m warpgan.data.crop_photo`"
         return Fault("image is not square", name, detail)
     if width < size and not upscale:
-        detail = f"{width} px; set size={width}, or upscale=True to enlarge"
+        detail = f"{width} px; set size={width}, or upscale=True (data.upscale=true) to enlarge"
         return Fault(f"image is smaller than the size {size} asked for", name, detail)
     return None
 

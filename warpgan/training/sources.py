@@ -38,6 +38,7 @@ def open_training_images(config: TrainConfig) -> ImageFolder:
         size=size,
         skip_invalid=data.skip_invalid,
         mirror=data.mirror,
+        upscale=data.upscale,
     )
 
 
