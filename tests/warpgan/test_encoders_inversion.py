@@ -151,3 +151,15 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="not a readable safetensors"):
         load_encoder(path)
+
+
+def test_half_precision_storage_halves_the_file_and_loads_as_float32(tmp_path):
+    model = InversionEncoder(small_swin(), latent()).eval()
+    save_encoder(model, tmp_path / "full.safetensors")
+    save_encoder(model, tmp_path / "half.safetensors", dtype=torch.float16)
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("full", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    loaded = load_encoder(tmp_path / "half.safetensors").state_dict()
+    for name, value in model.state_dict().items():
+        assert loaded[name].dtype == value.dtype
+        torch.testing.assert_close(loaded[name], value, atol=1e-3, rtol=1e-3)

@@ -93,8 +93,16 @@ class InversionEncoder(nn.Module):
         return self.encoder(resize_square(photo, self.image_size)) + self.latent_avg
 
 
-def save_encoder(model: InversionEncoder, path: str | Path) -> None:
-    """Write `model` to `path` (`.safetensors`) and its description beside it (`.json`)."""
+def save_encoder(
+    model: InversionEncoder, path: str | Path, *, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write `model` to `path` (`.safetensors`) and its description beside it (`.json`).
+
+    Args:
+        model: the encoder with its mean latent.
+        path: name ending in `.safetensors`.
+        dtype: how weights are stored; float16 halves the file. They load as float32.
+    """
     path = _weights_path(path)
     description = {
         "format": FORMAT,
@@ -103,7 +111,10 @@ def save_encoder(model: InversionEncoder, path: str | Path) -> None:
         "arguments": model.encoder.arguments,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
+    state = {
+        name: (value.to(dtype) if value.is_floating_point() else value).detach().contiguous().cpu()
+        for name, value in model.state_dict().items()
+    }
     partial = path.with_name(path.name + ".partial")
     save_file(state, partial, metadata={"format": FORMAT})
     beside = path.with_suffix(".json")
