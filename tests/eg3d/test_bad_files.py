@@ -179,7 +179,7 @@ def test_missing_files_and_folders(small):
     [
         ({"_init_args": (8,)}, "positional arguments"),
         ({"neural_rendering_resolution": 0}, "neural_rendering_resolution is 0"),
-        ({"neural_rendering_resolution": "64"}, "neural_rendering_resolution is '64'"),
+        ({"neural_rendering_resolution": "64"}, "neural_rendering_resolution is a str"),
         ({"neural_rendering_resolution": 10**9}, "neural_rendering_resolution is 1000000000"),
         ({"rendering_kwargs": {"box_wrap": 1}}, "unknown keys .'box_wrap'"),
         ({"rendering_kwargs": {"depth_resolution": "many"}}, "no generator can be built"),
