@@ -118,6 +118,12 @@ def test_an_experiment_wins_over_the_preset(tmp_path):
     assert composed("experiment=example", "preset=paper").train.learning_rate == 5e-4
 
 
+def test_an_experiment_names_its_run_unless_the_command_line_does():
+    assert compose_config("train", ["experiment=quickstart"]).run.name == "quickstart"
+    named = compose_config("train", ["experiment=quickstart", "run.name=mine"])
+    assert named.run.name == "mine"
+
+
 def test_a_misspelt_key_in_an_experiment_file_is_refused():
     file = CONFIG_DIR / "experiment" / "misspelt_for_a_test.yaml"
     file.write_text("# @package _global_\ntrain:\n  stepz: 3\n")
