@@ -12,7 +12,7 @@ python -m warpgan.train_generator run.name=eg3d_mini_first threads=2 \
 # Second cycle: more rays beside the person, against floaters.
 python -m warpgan.train_generator run.name=eg3d_mini threads=2 \
   run.resume=runs/eg3d_mini_first/checkpoints/step_00003000 \
-  schedule.steps=8000 'schedule.cycles=[3000,8000]' batch.person_share=.4 batch.centre_share=.2
+  batch.person_share=.4 batch.centre_share=.2
 python -m eg3d.convert runs/eg3d_mini/eg3d_mini.safetensors warpgan/assets/eg3d_mini.safetensors \
   --dtype float16 --overwrite
 
