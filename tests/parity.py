@@ -27,6 +27,9 @@ IN_SCOPE = (
     "cameras*",
     "ranger*",
     "irse50*",
+    "disc_*",
+    "losses*",
+    "resnet_pl*",
     "ckpt_gan_encoder_layout_stub.pt",
 )
 # Not vectors: what they are and how they were made, and measurements of time.

@@ -24,10 +24,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from warpgan.config import CONFIG_DIR, TrainConfig, flatten
+from warpgan.svinet_config import SVINetTrainConfig
 
 EXIT_USER_ERROR = 2
 NULL_GROUPS = ("ablation", "experiment")
-SCHEMAS = {"train_schema": TrainConfig}
+SCHEMAS = {"train_schema": TrainConfig, "train_svinet_schema": SVINetTrainConfig}
 
 
 class ConfigError(ValueError):

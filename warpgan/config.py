@@ -111,6 +111,17 @@ class PspSizes:
 
 
 @dataclass
+class SVINetSizes:
+    """Sizes of SVINet and the places of W+ that style it."""
+
+    width: int = MISSING
+    blocks: int = MISSING
+    style_index: int = MISSING
+    up_style_indices: list[list[int]] = MISSING
+    discriminator_width: int = MISSING
+
+
+@dataclass
 class ScaleSettings:
     """Sizes only; component files read them as ``${scale.…}``."""
 
@@ -119,6 +130,7 @@ class ScaleSettings:
     loss_size: int = MISSING
     swin: SwinSizes = field(default_factory=SwinSizes)
     psp: PspSizes = field(default_factory=PspSizes)
+    svinet: SVINetSizes = field(default_factory=SVINetSizes)
 
 
 @dataclass

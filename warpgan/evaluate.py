@@ -21,7 +21,7 @@ from warpgan.evaluation.photos import Photos, open_photos
 from warpgan.evaluation.records import Records, write_text
 from warpgan.evaluation.report import write_results
 from warpgan.evaluation.run import evaluate_method, split_batches
-from warpgan.evaluation.sheet import evaluation_sheet
+from warpgan.evaluation.sheet import evaluation_sheet, novel_view_sheet
 from warpgan.evaluation.summary import MethodResult, sha256_of, summarise
 from warpgan.methods.base import Method
 from warpgan.methods.build import Models
@@ -67,10 +67,13 @@ def evaluate(config: DictConfig, overrides: list[str]) -> list[MethodResult]:
         )
         if photos.has_depth:
             suite = suite.with_depth()
+        if photos.has_visibility:
+            suite = suite.with_visibility()
         models = Models(
             generator=generator.eval().requires_grad_(False).to(device),
             encoder=None if found.encoder is None else found.encoder.to(device),
             latents=photos.latents,
+            depths=photos.depths,
             generator_files=found.generator_files,
             encoder_files=found.encoder_files,
         )
@@ -101,13 +104,12 @@ def evaluate(config: DictConfig, overrides: list[str]) -> list[MethodResult]:
                 overrides=overrides,
             )
             if asked.pictures:
-                sheet = evaluation_sheet(
-                    methods,
-                    dataset,
-                    items[: asked.pictures],
-                    novel_yaws=asked.novel_yaws,
-                    title=f"{photos.name}, {asked.protocol}",
-                )
+                shown, title = items[: asked.pictures], f"{photos.name}, {asked.protocol}"
+                if asked.protocol == "multi_view":
+                    sheet = novel_view_sheet(methods, photos, shown, title=title)
+                else:
+                    yaws = asked.novel_yaws
+                    sheet = evaluation_sheet(methods, dataset, shown, novel_yaws=yaws, title=title)
                 write_png(folder / "sheet.png", sheet)
         finally:
             lock.release()
@@ -134,6 +136,7 @@ def measure(
             "protocol": asked.protocol,
             "items": len(items),
             "metrics": list(suite.columns),
+            "method": settings.method[method.name],
             "files": {path.name: sha256_of(path) for path in (*method.files, *suite.files)},
         },
         batches=[sum(len(item.targets) for item in batch) for batch in batches],

@@ -57,6 +57,15 @@ SHIPPED = (
         shipped=True,
     ),
     WeightFile(
+        "svinet_mini",
+        "svinet_mini.safetensors",
+        "python -m warpgan.train_svinet",
+        "Apache-2.0 (trained here on portraits)",
+        "the trained SVINet of preset=mini",
+        "a SVINet trained by python -m warpgan.train_svinet",
+        shipped=True,
+    ),
+    WeightFile(
         "portraits_head",
         "portraits_head.npz",
         "python scripts/export_heads.py",

@@ -16,7 +16,7 @@ from warpgan.losses import (
 )
 from warpgan.perception import IdentityNet
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "losses_latent.safetensors"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "losses.safetensors"
 MINI = {
     "size": 64,
     "perceptual": "perc_efficientnet",

@@ -143,6 +143,14 @@ class ImageFolder(Dataset):
             image = image.flip(-1)
         return Sample(image, self.labels[index], index, self.names[index])
 
+    def content(self, index: int) -> bytes:
+        """The bytes of an item's file; a mirrored item has those of the photo it mirrors.
+
+        Raises:
+            ValueError: The file cannot be read.
+        """
+        return self._store.read(self._files[index % len(self._files)])
+
     def _decode(self, name: str) -> np.ndarray:
         return decode_image(self._store.read(name), f"image {self._store.path}/{name}")
 

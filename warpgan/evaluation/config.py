@@ -29,6 +29,7 @@ class EvaluationSettings:
     count: int | None = None
     batch_size: int = 8
     device: str = "auto"
+    reference: str | None = None
     resamples: int = 10_000
     pictures: int = 4
     novel_yaws: list[float] = field(default_factory=lambda: [-30.0, 30.0])
@@ -84,3 +85,8 @@ def check_config(config: EvaluateConfig) -> None:
             raise ValueError(f"{key}={value} is not known; choose one of {', '.join(known)}")
     if not config.method:
         raise ValueError("no method chosen; give for example 'method=[encoder,mean_latent]'")
+    if settings.reference is not None and settings.reference not in config.method:
+        raise ValueError(
+            f"evaluate.reference={settings.reference} is none of the methods; choose one of "
+            f"{', '.join(config.method)}"
+        )

@@ -96,6 +96,11 @@ def rows_of(items: Sequence[Item], names: Sequence[str], labels: Tensor) -> list
     ]
 
 
+def yaw_group(row: Row) -> str:
+    """The views that a row is averaged with, left and right together: ``yaw +-30``."""
+    return f"yaw +-{abs(_nominal_yaw(row.yaw))}"
+
+
 def _by_person(names: Sequence[str], labels: Tensor) -> list[Item]:
     people: dict[str, list[int]] = {}
     for place, name in enumerate(names):
@@ -117,5 +122,9 @@ def _by_person(names: Sequence[str], labels: Tensor) -> list[Item]:
 
 
 def _view(yaw: float) -> str:
-    nearest = min(NOMINAL_YAWS, key=lambda nominal: abs(nominal - yaw))
-    return f"yaw {nearest:+d}" if nearest else "yaw 0"
+    nominal = _nominal_yaw(yaw)
+    return f"yaw {nominal:+d}" if nominal else "yaw 0"
+
+
+def _nominal_yaw(yaw: float) -> int:
+    return min(NOMINAL_YAWS, key=lambda nominal: abs(nominal - yaw))

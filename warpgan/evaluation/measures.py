@@ -1,4 +1,9 @@
-"""The metrics of one comparison, with the nets that they need."""
+"""The metrics of one comparison, with the nets that they need.
+
+Where it is known which pixels of the target the photo saw, ``NAME_visible`` and ``NAME_occluded``
+are the metric over the pixels of each kind, backdrop included. An image without a pixel of a kind
+has no number there: NaN. Identity is of the whole face only.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +22,7 @@ ARCFACE_FILES = ("arcface_glintr100", "arcface_w600k_r50")
 
 
 DEPTH_COLUMNS = ("depth_mean", "depth_median")
+PIXEL_KINDS = ("visible", "occluded")
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class MetricSuite:
     Attributes:
         columns: names of the metrics, in order.
         identity: names of those that are identity cosines.
+        partial: names of those over pixels of one kind, which an image may have none of.
         training_nets: names of those whose net was also a training loss: the paper's protocol,
             printed for comparison, never what a ranking rests on.
     """
@@ -59,6 +66,7 @@ class MetricSuite:
         training_nets: Sequence[str] = (),
         files: Sequence[Path] = (),
         depth: bool = False,
+        visibility: bool = False,
     ) -> None:
         """Take built nets.
 
@@ -69,13 +77,17 @@ class MetricSuite:
             files: weight files of the nets.
             depth: whether the photos' true depth is known; errors are absolute, of ``depth_z`` on
                 the person, in scene units.
+            visibility: whether it is known which pixels of the photos the source saw.
         """
         self._perceptual = {net.name: net for net in perceptual}
         self._identity = dict(identity or {})
         self.identity = tuple(self._identity)
         self.depth = depth
         self.columns = ("psnr", "ssim", *self._perceptual, *self._identity)
-        self.columns += DEPTH_COLUMNS if depth else ()
+        self.visibility = visibility
+        masked = ("psnr", *self._perceptual) if visibility else ()
+        self.partial = tuple(f"{name}_{kind}" for name in masked for kind in PIXEL_KINDS)
+        self.columns += (*self.partial, *(DEPTH_COLUMNS if depth else ()))
         self.files = tuple(files)
         unknown = sorted(set(training_nets) - set(self.columns))
         if unknown:
@@ -92,21 +104,34 @@ class MetricSuite:
 
     def lower_is_better(self, column: str) -> bool:
         """Whether a metric is a distance."""
-        return column in self._perceptual or column in DEPTH_COLUMNS
+        return base_metric(column) in self._perceptual or column in DEPTH_COLUMNS
 
     def with_depth(self) -> "MetricSuite":
         """The same suite for photos whose true depth is known."""
+        return self._changed(depth=True)
+
+    def with_visibility(self) -> "MetricSuite":
+        """The same suite for targets of which it is known what their source saw."""
+        return self._changed(visibility=True)
+
+    def _changed(self, **known: bool) -> "MetricSuite":
         return MetricSuite(
             perceptual=tuple(self._perceptual.values()),
             identity=self._identity,
             training_nets=self.training_nets,
             files=self.files,
-            depth=True,
+            **{"depth": self.depth, "visibility": self.visibility, **known},
         )
 
     @torch.no_grad()
     def measure(
-        self, images: Tensor, photos: Tensor, cameras: Tensor, *, depth: DepthPair | None = None
+        self,
+        images: Tensor,
+        photos: Tensor,
+        cameras: Tensor,
+        *,
+        depth: DepthPair | None = None,
+        visible: Tensor | None = None,
     ) -> Measured:
         """Compare images with photos.
 
@@ -115,26 +140,39 @@ class MetricSuite:
             photos: the same shape, in [-1, 1].
             cameras: labels ``[N, 25]`` of both.
             depth: of both, for a suite with depth.
+            visible: ``[N, 1, S, S]`` bool, for a suite with visibility.
         """
         images = images.float().clamp(-1, 1)
         values = {
             "psnr": psnr(images, photos).clamp(max=PSNR_CEILING),
             "ssim": ssim(images, photos),
         }
+        masks = (visible.float(), 1 - visible.float()) if self.visibility else ()
         for name, net in self._perceptual.items():
-            values[name] = net.distance(images, photos)
+            values[name], *by_kind = net.distances(images, photos, weights=[None, *masks])
+            for kind, value in zip(PIXEL_KINDS, by_kind, strict=self.visibility):
+                values[f"{name}_{kind}"] = value
         embeddings = {}
         for name, net in self._identity.items():
             pair = torch.stack([net(images, cameras), net(photos, cameras)], 1)
             values[name] = (pair[:, 0].double() * pair[:, 1].double()).sum(1)
             embeddings[name] = pair.float().cpu().numpy()
+        for kind, mask in zip(PIXEL_KINDS, masks, strict=self.visibility):
+            values[f"psnr_{kind}"] = psnr(images, photos, mask=mask).clamp(max=PSNR_CEILING)
         if self.depth:
             error = depth_error(depth.depth_z, depth.true_depth_z, mask=depth.mask)
             values |= {"depth_mean": error.mean, "depth_median": error.median}
         return Measured(
-            values={name: value.double().cpu().numpy() for name, value in values.items()},
+            values={name: values[name].double().cpu().numpy() for name in self.columns},
             embeddings=embeddings,
         )
+
+
+def base_metric(column: str) -> str:
+    """The metric that a column is of: ``psnr`` of ``psnr_occluded``."""
+    for kind in PIXEL_KINDS:
+        column = column.removesuffix(f"_{kind}")
+    return column
 
 
 def build_suite(

@@ -1,6 +1,7 @@
 """The photos of an evaluation: a folder or zip, or held-out portraits written on the spot."""
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from warpgan.config import PathSettings
 from warpgan.data.folder import ImageFolder
+from warpgan.data.portraits.portrait import Portrait
 from warpgan.data.portraits.splits import (
     LABELS_FILE,
     LATENTS_FILE,
@@ -21,8 +23,10 @@ from warpgan.data.portraits.splits import (
     SplitSettings,
     read_truth,
     truth_path,
+    write_aside,
     write_split,
 )
+from warpgan.data.portraits.visibility import TOLERANCE, true_visibility
 from warpgan.evaluation.config import EvaluationData
 from warpgan.methods.true_latent import photo_key
 
@@ -39,6 +43,8 @@ class Photos:
         note: what the numbers depend on, ready for JSON.
         truth: folder of the embedded world that the photos came from; ``None`` for real photos.
         has_depth: whether the true depth of every photo is known at the photos' size.
+        has_visibility: whether it is known which pixels of one photo another of the same person
+            sees, and asked for.
     """
 
     dataset: ImageFolder
@@ -46,6 +52,7 @@ class Photos:
     note: dict[str, Any]
     truth: Path | None
     has_depth: bool = False
+    has_visibility: bool = False
 
     def true_depth(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
         """``depth_z`` and mask of photos, ``[N, 1, S, S]`` each."""
@@ -55,6 +62,41 @@ class Photos:
             torch.from_numpy(np.stack(maps))[:, None] for maps in zip(*found, strict=True)
         )
         return depth_z, mask
+
+    def true_visibility(self, pairs: Sequence[tuple[int, int]]) -> Tensor:
+        """Which pixels of each target its source sees, by the true surfaces.
+
+        Each pair is rendered once and kept in ``visibility/`` beside the truth.
+
+        Args:
+            pairs: places ``(source, target)`` of two photos of one person.
+
+        Returns:
+            ``[N, 1, S, S]`` bool on the target's pixels, backdrop included.
+        """
+        return torch.from_numpy(np.stack([self._visible(*pair) for pair in pairs]))[:, None]
+
+    def _visible(self, source: int, target: int) -> np.ndarray:
+        names, size = self.dataset.names, self.dataset.size
+        cameras = self.dataset.labels[[source, target]].numpy()
+        name = Path(names[target])
+        seen_from = Path(names[source]).stem
+        folder = self.truth / "visibility" / f"{size}px" / name.parent
+        path = folder / f"{name.stem}_from_{seen_from}.npz"
+        if path.is_file():
+            with np.load(path, allow_pickle=False) as kept:
+                same = np.array_equal(kept["cameras"], cameras) and kept["tolerance"] == TOLERANCE
+                if same:
+                    return kept["visible"]
+        visible = true_visibility(self._portrait(names[target]), cameras[0], cameras[1], size)
+        stream = io.BytesIO()
+        np.savez_compressed(stream, visible=visible, cameras=cameras, tolerance=TOLERANCE)
+        write_aside(path, stream.getvalue())
+        return visible
+
+    def _portrait(self, name: str) -> Portrait:
+        people = json.loads((self.truth / NAMES_FILE).read_text())["people"]
+        return Portrait.sample(next(p["seed"] for p in people if name in p["images"]))
 
     def latents(self) -> dict[str, Tensor]:
         """True latents ``[z_dim]`` by photo (``photo_key``); empty for real photos."""
@@ -66,6 +108,13 @@ class Photos:
         owner = {name: i for i, person in enumerate(people) for name in person["images"]}
         places = range(len(self.dataset))
         return {photo_key(self.dataset[i].image): z[owner[self.dataset.names[i]]] for i in places}
+
+    def depths(self) -> dict[str, Tensor]:
+        """True ``depth_z`` ``[1, S, S]`` by photo (``photo_key``); empty where it is not known."""
+        if not self.has_depth:
+            return {}
+        places = range(len(self.dataset))
+        return {photo_key(self.dataset[i].image): self.true_depth([i])[0][0] for i in places}
 
 
 def open_photos(data: EvaluationData, paths: PathSettings, *, protocol: str, size: int) -> Photos:
@@ -112,12 +161,16 @@ def open_photos(data: EvaluationData, paths: PathSettings, *, protocol: str, siz
         "resize": "box average for whole factors, else antialiased; see warpgan.data.images",
     }
     truth = path if path.is_dir() and (path / LATENTS_FILE).is_file() else None
+    has_visibility = truth is not None and protocol == "multi_view"
+    if has_visibility:
+        note["visibility"] = f"true surfaces, slack {TOLERANCE}, target's pixels, backdrop included"
     return Photos(
         dataset=dataset,
         name=name,
         note=note,
         truth=truth,
         has_depth=truth is not None and _has_depth(truth, dataset.names, size),
+        has_visibility=has_visibility,
     )
 
 

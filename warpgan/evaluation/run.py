@@ -67,15 +67,19 @@ def evaluate_method(
         drawn = render_items(method, dataset, batch)
         check_images(drawn.image, batch_rows, method=method)
         targets = [target for item in batch for target in item.targets]
-        depth = None
+        depth = visible = None
         if suite.depth:
             true_depth_z, mask = (x.to(method.device) for x in photos.true_depth(targets))
             depth = DepthPair(drawn.depth_z, true_depth_z, mask)
+        if suite.visibility:
+            pairs = [(item.source, target) for item in batch for target in item.targets]
+            visible = photos.true_visibility(pairs).to(method.device)
         measured = suite.measure(
             drawn.image,
             torch.stack([dataset[target].image for target in targets]).to(method.device),
             dataset.labels[targets].to(method.device),
             depth=depth,
+            visible=visible,
         )
         records.append(batch_rows, measured, start=start, total=len(rows), seconds=drawn.seconds)
         bar.update(len(batch))

@@ -1,4 +1,8 @@
-"""From rows to a summary: means with intervals, verification, paired differences, tables."""
+"""From rows to a summary: means with intervals, verification, paired differences.
+
+A row without a number in a partial metric (no occluded pixel) is left out of that metric alone;
+an interval's ``count`` says how many rows it is of, and ``None`` stands where there is none.
+"""
 
 import hashlib
 import statistics
@@ -9,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from warpgan.evaluation.items import Row
+from warpgan.evaluation.items import Row, yaw_group
 from warpgan.evaluation.measures import MetricSuite
 from warpgan.evaluation.records import Records
 from warpgan.metrics.bootstrap import Interval, mean_interval, paired_interval
@@ -27,6 +31,7 @@ class MethodResult:
         metrics: metric to its mean with interval. ``NAME_auc`` and ``NAME_rank1`` stand beside
             each identity cosine where there are strangers to compare with.
         by_view: view to the same, where there is more than one view.
+        by_yaw: ``yaw +-30`` to the same, left and right together; for novel views.
         seconds_invert: median over batches, of one photo.
         seconds_render: median over batches, of one view.
     """
@@ -34,8 +39,9 @@ class MethodResult:
     name: str
     rows: tuple[Row, ...]
     values: Mapping[str, np.ndarray]
-    metrics: Mapping[str, Interval]
-    by_view: Mapping[str, Mapping[str, Interval]]
+    metrics: Mapping[str, Interval | None]
+    by_view: Mapping[str, Mapping[str, Interval | None]]
+    by_yaw: Mapping[str, Mapping[str, Interval | None]]
     seconds_invert: float
     seconds_render: float
 
@@ -57,13 +63,19 @@ def summarise(
     views = [row.view for row in rows]
     features = {net: np.load(records.features_path(net)) for net in suite.identity}
 
-    def over(places: Sequence[int]) -> dict[str, Interval]:
+    def over(places: Sequence[int]) -> dict[str, Interval | None]:
         owners = [people[place] for place in places]
         chosen = {}
         for column in suite.columns:
-            chosen[column] = mean_interval(
-                values[column][places], groups=owners, resamples=resamples, seed=seed
-            )
+            used = rows_with_number(values[column], places, partial=column in suite.partial)
+            chosen[column] = None
+            if used:
+                chosen[column] = mean_interval(
+                    values[column][used],
+                    groups=[people[place] for place in used],
+                    resamples=resamples,
+                    seed=seed,
+                )
         for net, array in features.items():
             if min(_people_in(views[place], rows) for place in places) < 2:
                 continue
@@ -89,96 +101,97 @@ def summarise(
         values=values,
         metrics=over(list(range(len(rows)))),
         by_view=by_view,
+        by_yaw={group: over(places) for group, places in yaw_groups(rows).items()},
         seconds_invert=invert,
         seconds_render=render,
     )
 
 
+def yaw_groups(rows: Sequence[Row]) -> dict[str, list[int]]:
+    """Places of the novel views of each ``|yaw|``, the smallest first; empty for own views."""
+    groups: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        if row.view != "own":
+            groups.setdefault(yaw_group(row), []).append(place)
+    return dict(sorted(groups.items(), key=lambda group: int(group[0].split("-")[-1])))
+
+
+def rows_with_number(values: np.ndarray, places: Sequence[int], *, partial: bool) -> list[int]:
+    """The places of a metric's rows that count: all, or those that are numbers if ``partial``."""
+    return [place for place in places if not (partial and np.isnan(values[place]))]
+
+
 def compare_methods(
-    first: MethodResult, second: MethodResult, *, resamples: int, seed: int
-) -> dict[str, Interval]:
+    first: MethodResult,
+    second: MethodResult,
+    *,
+    partial: Sequence[str] = (),
+    places: Sequence[int] | None = None,
+    resamples: int,
+    seed: int,
+) -> dict[str, Interval | None]:
     """Paired differences ``first - second`` of each metric, row by row.
 
+    Args:
+        first: of ``first - second``.
+        second: measured on the same images.
+        partial: metrics that a row may have no number of.
+        places: of the rows to compare; all if ``None``.
+        resamples: bootstrap samples, drawn over people.
+        seed: of the bootstrap.
+
     Raises:
-        ValueError: if the two were not measured on the same images.
+        ValueError: if the two were not measured on the same images, or one has a number where the
+            other has none: their masks were not the same.
     """
     if [(r.name, r.source) for r in first.rows] != [(r.name, r.source) for r in second.rows]:
         raise ValueError(f"{first.name} and {second.name} were measured on different images")
-    people = [row.person for row in first.rows]
-    return {
-        column: paired_interval(
-            first.values[column],
-            second.values[column],
-            groups=people,
-            resamples=resamples,
-            seed=seed,
-        )
-        for column in first.values
-    }
+    places = range(len(first.rows)) if places is None else places
+    found = {}
+    for column in first.values:
+        sides = [result.values[column] for result in (first, second)]
+        used, other = (rows_with_number(x, places, partial=column in partial) for x in sides)
+        if used != other:
+            place = min(set(used) ^ set(other))
+            raise ValueError(
+                f"only one of {first.name} and {second.name} has a number of {column} for "
+                f"{first.rows[place].name}: they were measured with different masks; start the "
+                "older one anew with run.overwrite=true"
+            )
+        found[column] = None
+        if used:
+            found[column] = paired_interval(
+                sides[0][used],
+                sides[1][used],
+                groups=[first.rows[place].person for place in used],
+                resamples=resamples,
+                seed=seed,
+            )
+    return found
 
 
 def method_summary(result: MethodResult) -> dict[str, Any]:
     """One method's part of ``summary.json``."""
-
-    def plain(metrics: Mapping[str, Interval]) -> dict[str, Any]:
-        return {name: asdict(interval) for name, interval in metrics.items()}
-
     return {
         "images": len(result.rows),
         "people": len({row.person for row in result.rows}),
-        "metrics": plain(result.metrics),
-        "by_view": {view: plain(metrics) for view, metrics in result.by_view.items()},
+        "metrics": plain_intervals(result.metrics),
+        "by_view": {view: plain_intervals(found) for view, found in result.by_view.items()},
+        "by_yaw": {group: plain_intervals(found) for group, found in result.by_yaw.items()},
         "seconds_invert_per_photo": result.seconds_invert,
         "seconds_render_per_view": result.seconds_render,
     }
 
 
-def table(results: Sequence[MethodResult], suite: MetricSuite, *, data: str) -> str:
-    """A Markdown table: one row a method, means with the half-width of their 95 % interval."""
-    columns = list(results[0].metrics)
-    heads = []
-    for column in columns:
-        arrow = "lower" if suite.lower_is_better(column) else "higher"
-        base = column.removesuffix("_auc").removesuffix("_rank1")
-        note = " (training net, paper's protocol)" if base in suite.training_nets else ""
-        heads.append(f"{column}{note}, {arrow}")
-    heads += ["s / photo", "s / view"]
-    lines = [f"| {data} | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-    for result in results:
-        cells = [_cell(result.metrics[column]) for column in columns]
-        cells += [f"{result.seconds_invert:.3g}", f"{result.seconds_render:.3g}"]
-        lines.append(f"| {result.name} | " + " | ".join(cells) + " |")
-    first = results[0]
-    people = len({row.person for row in first.rows})
-    lines += ["", f"{len(first.rows)} images of {people} people; +- half of the 95 % interval."]
-    return "\n".join(lines) + "\n"
-
-
-def differences_table(
-    first: str, differences: Mapping[str, Mapping[str, Interval]], suite: MetricSuite
-) -> str:
-    """A Markdown table of paired differences ``first - other``."""
-    lines = [
-        f"| {first} minus | " + " | ".join(suite.columns) + " |",
-        "|---" * (len(suite.columns) + 1) + "|",
-    ]
-    for other, found in differences.items():
-        cells = [
-            f"{found[c].estimate:+.4g} [{found[c].low:+.4g}, {found[c].high:+.4g}]"
-            for c in suite.columns
-        ]
-        lines.append(f"| {other} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", "Paired by image, 95 % bootstrap intervals over people."]) + "\n"
+def plain_intervals(found: Mapping[str, Interval | None]) -> dict[str, Any]:
+    """Ready for JSON; null where no row has a number."""
+    return {name: interval and asdict(interval) for name, interval in found.items()}
 
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, read in pieces."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _cell(interval: Interval) -> str:
-    return f"{interval.estimate:.4g} +- {(interval.high - interval.low) / 2:.2g}"
 
 
 def _people_in(view: str, rows: Sequence[Row]) -> int:

@@ -1,7 +1,7 @@
 """Loss terms: functions of tensors that return one number.
 
-Images are in [-1, 1]; a term averages over the batch. Weights are no part of a term, see
-`warpgan.losses.total`.
+Images are in [-1, 1] unless a term names no range; a term averages over the batch. Weights are no
+part of a term, see `warpgan.losses.total`.
 """
 
 import torch.nn.functional as F
@@ -11,16 +11,65 @@ from warpgan.perception import IdentityNet, PerceptualNet
 
 
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference over all pixels and channels.
+    """Mean squared difference over all elements, of images or of codes.
 
     Args:
-        prediction: `[B, 3, H, W]` in [-1, 1].
+        prediction: `[B, 3, H, W]` or `[B, L, C]`.
         target: The same shape.
 
     Returns:
         A scalar.
     """
     return F.mse_loss(prediction, target)
+
+
+def mae(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference over all pixels and channels, in the images' own range.
+
+    Args:
+        prediction: `[B, 3, H, W]`.
+        target: The same shape.
+
+    Returns:
+        A scalar.
+    """
+    return F.l1_loss(prediction, target)
+
+
+def masked_l1(
+    prediction: Tensor, target: Tensor, hole: Tensor, *, known: float, missing: float
+) -> Tensor:
+    """Mean absolute difference with weights for pixels outside and inside a hole.
+
+    Args:
+        prediction: `[B, 3, H, W]`.
+        target: The same shape.
+        hole: `[B, 1, H, W]` in [0, 1]; between the two values the weight is interpolated.
+        known: Weight where `hole` is 0.
+        missing: Weight where `hole` is 1.
+
+    Returns:
+        A scalar; the mean is over all pixels, whatever their weight.
+    """
+    return ((prediction - target).abs() * (known + (missing - known) * hole)).mean()
+
+
+def masked_l2(
+    prediction: Tensor, target: Tensor, hole: Tensor, *, known: float, missing: float
+) -> Tensor:
+    """`masked_l1` with squared differences.
+
+    Args:
+        prediction: `[B, 3, H, W]`.
+        target: The same shape.
+        hole: `[B, 1, H, W]` in [0, 1].
+        known: Weight where `hole` is 0.
+        missing: Weight where `hole` is 1.
+
+    Returns:
+        A scalar.
+    """
+    return ((prediction - target).square() * (known + (missing - known) * hole)).mean()
 
 
 def perceptual(prediction: Tensor, target: Tensor, *, net: PerceptualNet) -> Tensor:

@@ -10,6 +10,7 @@ from eg3d import TriPlaneGenerator
 from warpgan.encoders.inversion import InversionEncoder
 from warpgan.methods.base import Method, Stopwatch
 from warpgan.methods.latent import LatentInversion
+from warpgan.pipeline import check_encoder_fits
 
 
 class EncoderInversion(Method):
@@ -34,13 +35,7 @@ class EncoderInversion(Method):
         Raises:
             ValueError: if the encoder predicts latents of another generator's shape.
         """
-        ours = (encoder.num_ws, encoder.w_dim)
-        needed = (generator.num_ws, generator.w_dim)
-        if ours != needed:
-            raise ValueError(
-                f"the encoder predicts latents {list(ours)} and the generator takes "
-                f"{list(needed)}: they were not made for each other"
-            )
+        check_encoder_fits(encoder, generator)
         self.encoder = encoder
         self.generator = generator
         self.name = name

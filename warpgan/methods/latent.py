@@ -1,12 +1,11 @@
 """Inversion into the generator's W+ space: everything a method adds is the latent."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from eg3d import TriPlaneGenerator
 from warpgan.methods.base import Inversion, Stopwatch, Views
-from warpgan.warp import depth_z_from_ray_length
+from warpgan.pipeline import enlarged_depth_z
 
 
 class LatentInversion(Inversion):
@@ -34,9 +33,5 @@ class LatentInversion(Inversion):
         """
         with Stopwatch().running(cameras.device) as watch:
             drawn = self.generator.render(self.planes, self.ws, cameras)
-            depth_z = depth_z_from_ray_length(drawn.ray_length, cameras)
-            size = drawn.image.shape[-2:]
-            if depth_z.shape[-2:] != size:
-                flat = F.interpolate(depth_z.flatten(0, 1), size, mode="bilinear")
-                depth_z = flat.unflatten(0, depth_z.shape[:2])
+            depth_z = enlarged_depth_z(drawn.ray_length, cameras, size=drawn.image.shape[-1])
         return Views(image=drawn.image, depth_z=depth_z, seconds=watch.seconds)

@@ -9,6 +9,7 @@
 | `perc_efficientnet` | shipped | training `mini` |
 | `perc_vgg16hed` | shipped | reports, never trained on |
 | `lpips_alex` | a file | training at full size |
+| `resnet_pl` | a file | training of SVINet at full size |
 | `lpips_vgg` | a file | reports at full size |
 """
 
@@ -27,6 +28,7 @@ from warpgan.perception.faceres import FaceMobileNet
 from warpgan.perception.identity import IdentityNet
 from warpgan.perception.perceptual import FeatureDistance, LpipsDistance, PerceptualNet
 from warpgan.perception.pixels import pixel_range
+from warpgan.perception.resnet_pl import DilatedResNet50, ResNetPl, load_trunk
 from warpgan.perception.storage import load_into, read_state_dict
 from warpgan.perception.vgg16 import Vgg16Pyramid
 
@@ -52,7 +54,7 @@ CROPS: dict[str, tuple[int, Template]] = {
     "arcface_onnx": (112, ARCFACE_TEMPLATE),
 }
 IDENTITY_NETS = tuple(CROPS)
-PERCEPTUAL_NETS = ("perc_efficientnet", "perc_vgg16hed", "lpips_alex", "lpips_vgg")
+PERCEPTUAL_NETS = ("perc_efficientnet", "perc_vgg16hed", "lpips_alex", "lpips_vgg", "resnet_pl")
 
 
 def build_identity(
@@ -135,6 +137,10 @@ def build_perceptual(
     if name in ("lpips_alex", "lpips_vgg"):
         path = weights.resolve(name, root=weights_dir) if pretrained else None
         return LpipsDistance(name, backbone=name.removeprefix("lpips_"), weights=path)
+    if name == "resnet_pl":
+        if not pretrained:
+            return ResNetPl(name, DilatedResNet50())
+        return ResNetPl(name, load_trunk(weights.resolve(name, root=weights_dir)))
     pyramids: dict[str, Callable[[], nn.Module]] = {
         "perc_efficientnet": EfficientNetPyramid,
         "perc_vgg16hed": Vgg16Pyramid,

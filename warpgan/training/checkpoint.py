@@ -22,6 +22,10 @@ FORMAT_VERSION = 1
 _STEP_FOLDER = re.compile(r"step_(\d{8,})")
 
 
+class CheckpointError(ValueError):
+    """A checkpoint that is damaged, foreign, or of another network."""
+
+
 @dataclass(frozen=True)
 class Stateful:
     """Everything that a checkpoint holds and restores.
@@ -139,14 +143,14 @@ def load_checkpoint(folder: Path, stateful: Stateful) -> Restored:
         _load_strictly(network, tensors, source=folder / f"{name}.safetensors")
     for name, optimizer in stateful.optimizers.items():
         if name not in state["optimizers"]:
-            raise ValueError(
+            raise CheckpointError(
                 f"{folder / 'state.pt'} holds no state of optimiser {name!r}; "
                 f"it holds {sorted(state['optimizers'])}"
             )
         try:
             optimizer.load_state_dict(state["optimizers"][name])
         except (ValueError, KeyError) as error:
-            raise ValueError(
+            raise CheckpointError(
                 f"{folder / 'state.pt'} does not fit optimiser {name!r} ({error}); resume with the "
                 "optimizer of that run, or start anew with run.resume=never"
             ) from error
@@ -178,13 +182,13 @@ def read_state(folder: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(
+        raise CheckpointError(
             f"{path} cannot be read as a checkpoint of this project ({type(error).__name__}); it "
             "is truncated or foreign. Resume from an older step_N folder with run.resume=PATH"
         ) from error
     version = state.get("format_version") if isinstance(state, dict) else None
     if version != FORMAT_VERSION:
-        raise ValueError(
+        raise CheckpointError(
             f"{path} has format_version {version!r}, this code reads {FORMAT_VERSION}; "
             "use the code version that wrote it"
         )
@@ -209,7 +213,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except Exception as error:
-        raise ValueError(
+        raise CheckpointError(
             f"{path} cannot be read as safetensors ({error}); it is truncated or another format"
         ) from error
 
@@ -226,10 +230,10 @@ def _load_strictly(
         if tensors[key].shape != expected[key].shape
     ]
     if missing or foreign or shapes:
-        raise ValueError(
+        raise CheckpointError(
             f"{source} does not fit the configured network: {len(missing)} keys missing "
             f"{missing[:3]}, {len(foreign)} unknown {foreign[:3]}, {len(shapes)} of another shape "
-            f"{sorted(shapes)[:3]}; use the encoder and scale of the run that wrote it"
+            f"{sorted(shapes)[:3]}; use the network and scale of the run that wrote it"
         )
     network.load_state_dict(dict(tensors), strict=True)
 

@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader, Dataset
 from warpgan.config import TrainConfig
 from warpgan.encoders.inversion import save_encoder
 from warpgan.training.agreement import agree
-from warpgan.training.batch import Batch, stack_samples
-from warpgan.training.checkpoint import Stateful, list_checkpoints, load_checkpoint, save_checkpoint
+from warpgan.training.batch import stack_samples
+from warpgan.training.checkpoint import Stateful, load_checkpoint, save_checkpoint
+from warpgan.training.command import Outcome
 from warpgan.training.ema import WeightAverage
 from warpgan.training.encoder_step import EncoderModules, train_step
 from warpgan.training.encoder_validation import draw_inversions, validate
@@ -31,7 +32,8 @@ from warpgan.training.running_mean import RunningMean
 from warpgan.training.runs import RunFolder
 from warpgan.training.schedule import learning_rate_factor, set_learning_rate
 from warpgan.training.seeding import seed_dropout
-from warpgan.training.stopping import NonFiniteLossError, StopSignal
+from warpgan.training.stopping import StopSignal
+from warpgan.training.update import gradient_norm, stop_for
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class EncoderTraining:
     plain_config: Mapping[str, Any]
 
     @property
+    def trained(self) -> nn.Module:
+        """What the run trains."""
+        return self.encoder
+
+    @property
     def encoder(self) -> nn.Module:
         """The encoder without what several processes wrap it in."""
         return self.accelerator.unwrap_model(self.modules.encoder)
@@ -67,19 +74,6 @@ class EncoderTraining:
     def best_encoder(self) -> nn.Module:
         """The encoder that is validated and shipped: the average where there is one."""
         return self.encoder if self.average is None else self.average.network
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        step: Optimiser steps done.
-        interrupted_by: Name of the signal that ended it early, or None.
-    """
-
-    step: int
-    interrupted_by: str | None
 
 
 def train_encoder(job: EncoderTraining, run: RunFolder) -> Outcome:
@@ -139,13 +133,13 @@ def train_encoder(job: EncoderTraining, run: RunFolder) -> Outcome:
                         accelerator, {"loss": result.total, **result.terms}, stop=stop.received
                     )
                     if not seen.finite:
-                        _stop_for("the loss", job, run, batch, seen.local, step)
+                        stop_for("the loss", run, names=batch.names, terms=seen.local, step=step)
                     accelerator.backward(result.total / settings.accumulation)
                 means.add(seen.means)
                 interrupted_by = interrupted_by or seen.stop
-            norm = _gradient_norm(job)
+            norm = gradient_norm(accelerator, job.encoder, limit=settings.gradient_clip)
             if settings.mixed_precision != "fp16" and not torch.isfinite(norm):
-                _stop_for("the gradient", job, run, batch, seen.local, step)
+                stop_for("the gradient", run, names=batch.names, terms=seen.local, step=step)
             job.optimizer.step()
             job.optimizer.zero_grad(set_to_none=True)
             if job.average is not None:
@@ -191,35 +185,6 @@ def stateful_parts(job: EncoderTraining, means: RunningMean) -> Stateful:
     scaler = job.accelerator.scaler
     records = {"means": means} | ({} if scaler is None else {"scaler": scaler})
     return Stateful(networks=networks, optimizers={"encoder": optimizer}, records=records)
-
-
-def _gradient_norm(job: EncoderTraining) -> torch.Tensor:
-    job.accelerator.unscale_gradients()
-    parameters = [p for p in job.encoder.parameters() if p.grad is not None]
-    limit = job.config.train.gradient_clip
-    if limit is not None:
-        return job.accelerator.clip_grad_norm_(parameters, limit)
-    return torch.nn.utils.get_total_norm([p.grad for p in parameters])
-
-
-def _stop_for(
-    what: str,
-    job: EncoderTraining,
-    run: RunFolder,
-    batch: Batch,
-    terms: Mapping[str, float],
-    step: int,
-) -> None:
-    kept = list_checkpoints(run.checkpoints)
-    raise NonFiniteLossError(
-        step,
-        what,
-        terms=terms,
-        names=batch.names,
-        last_good=f"the last good checkpoint is {kept[-1]}"
-        if kept
-        else "there is no checkpoint yet",
-    )
 
 
 def _record_validation(

@@ -1,10 +1,7 @@
 """Everything that is built before step 0, cheap checks first."""
 
-from typing import Any
-
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
@@ -20,10 +17,10 @@ from warpgan.encoders.released import (
 )
 from warpgan.encoders.swin import SwinPyramidEncoder
 from warpgan.generators import sampled_mean_latent
+from warpgan.training.command import plain_config
 from warpgan.training.ema import WeightAverage
 from warpgan.training.encoder_loop import EncoderTraining
 from warpgan.training.encoder_step import EncoderModules
-from warpgan.training.order import micro_batch_size
 from warpgan.training.seeding import fold_seed
 from warpgan.training.sources import check_paths, open_held_out_images, open_training_images
 
@@ -43,35 +40,6 @@ def read_config(config: DictConfig) -> TrainConfig:
     settings = OmegaConf.to_object(config)
     check_config(settings)
     return settings
-
-
-def build_accelerator(settings: TrainConfig) -> Accelerator:
-    """Open the processes, device and precision of a run.
-
-    Args:
-        settings: The resolved config.
-
-    Returns:
-        The accelerator.
-
-    Raises:
-        ValueError: If the batch does not divide over the processes, or the precision is impossible.
-    """
-    train = settings.train
-    if train.mixed_precision == "fp16" and (train.cpu or not torch.cuda.is_available()):
-        raise ValueError(
-            "train.mixed_precision=fp16 needs a CUDA device; use bf16 or no on this machine"
-        )
-    torch.backends.cuda.matmul.allow_tf32 = train.tf32
-    torch.backends.cudnn.allow_tf32 = train.tf32
-    handlers = [DistributedDataParallelKwargs(find_unused_parameters=train.find_unused_parameters)]
-    accelerator = Accelerator(
-        mixed_precision=train.mixed_precision, cpu=train.cpu, kwargs_handlers=handlers
-    )
-    micro_batch_size(
-        train.batch_size, processes=accelerator.num_processes, accumulation=train.accumulation
-    )
-    return accelerator
 
 
 def build_encoder_training(
@@ -129,11 +97,6 @@ def build_encoder_training(
         config=settings,
         plain_config=plain_config(config),
     )
-
-
-def plain_config(config: DictConfig) -> dict[str, Any]:
-    """The resolved config as plain dicts, for files."""
-    return OmegaConf.to_container(config, resolve=True)
 
 
 def build_generator(config: DictConfig, settings: TrainConfig) -> nn.Module:

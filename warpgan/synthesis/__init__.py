@@ -1,0 +1,1 @@
+"""The parts of ``python -m warpgan.synthesize``: photos in, pictures of novel views out."""
