@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # One short run of the whole chain, on real entry points: portraits -> encoder training, interrupted
-# and continued -> evaluation -> pictures. Numbers mean nothing here; that every part runs does.
+# and continued -> views -> SVINet training -> evaluation -> novel views. Numbers mean nothing here;
+# that every part runs does.
 #   bash scripts/end_to_end.sh [FOLDER]      default: a temporary folder, removed at the end
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -26,9 +27,24 @@ wait "$training" || [ $? -eq 75 ]
 "${train[@]}"
 test -f "$out/short/encoder.safetensors"
 
+encoder="$out/short/encoder.safetensors"
+python -m warpgan.precompute "paths.cache=$out/cache" "views.encoder=$encoder" data.portraits=16 \
+  run.name=short views.photos=8 views.synthetic_pairs=8 views.shard_size=4
+python -m warpgan.train_svinet run.name=short_svinet "paths.runs=$out" "paths.cache=$out/cache" \
+  "views.cache=$out/cache/views/short" "views.encoder=$encoder" data.portraits=16 train.steps=2 \
+  train.batch_size=2 train.synthetic_batch_size=2 train.warmup_steps=0 train.log_every=1 \
+  train.image_every=2 eval.every=2 eval.count=2 eval.pictures=1
+
 python -m warpgan.evaluate run.name=evaluation "paths.runs=$out" "data.path=$out/photos" \
   "evaluate.encoder=$out/short/encoder.safetensors" evaluate.resamples=200 generator=eg3d_mini
 python -m warpgan.show_inversions "$out/photos" "$out/inversions.png" --count 3 \
   --encoder "six steps=$out/short/encoder.safetensors"
+python -m warpgan.synthesize "$out/photos" "$out/novel" --count 1 --encoder "$encoder" \
+  --svinet "$out/short_svinet" --yaw -20 20 --orbit 3
+python -m warpgan.evaluate run.name=views "paths.runs=$out" "paths.cache=$out/cache" \
+  "evaluate.encoder=$encoder" generator=eg3d_mini evaluate.protocol=multi_view data.portraits=2 \
+  evaluate.resamples=200 'method=[encoder,warp,warp_fill,warpgan]' \
+  "method.warpgan.svinet=$out/short_svinet"
 test -s "$out/inversions.png" && test -s "$out/evaluation/summary.json"
+test -s "$out/novel/sheet.png" && test -s "$out/views/table.md"
 echo "end to end: done"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the shipped mini weights from nothing: portraits -> eg3d_mini -> encoder_mini.
-#   bash scripts/train_mini.sh          about 1 h 30 min on 2 quiet cores; continues where it stopped
+# Makes the shipped mini weights from nothing: portraits -> eg3d_mini -> encoder_mini -> svinet_mini.
+#   bash scripts/train_mini.sh          about 3 h 30 min on 2 quiet cores; continues where it stopped
 # Figures of the shipped files: warpgan/assets/training.md
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -21,12 +21,24 @@ encoder=(python -m warpgan.train encoder=swin data.portraits=2500 train.mixed_pr
 "${encoder[@]}" run.name=encoder_mini_first train.keep_checkpoints=20
 "${encoder[@]}" run.name=encoder_mini train.steps=1250 \
   run.resume=runs/encoder_mini_first/checkpoints/step_00001000
-python - <<'PY'
+# Then 3,600 further steps on more people and their mirror images, from the half-precision file.
+half() {
+  python - "$1" "$2" <<'PY'
+import sys
+
 import torch
 
 from warpgan.encoders.inversion import load_encoder, save_encoder
 
-encoder = load_encoder("runs/encoder_mini/encoder.safetensors")
-save_encoder(encoder, "warpgan/assets/encoder_mini.safetensors", dtype=torch.float16)
+save_encoder(load_encoder(sys.argv[1]), sys.argv[2], dtype=torch.float16)
 PY
+}
+half runs/encoder_mini/encoder.safetensors runs/encoder_mini/encoder_half.safetensors
+OMP_NUM_THREADS=1 python -m warpgan.train encoder=swin run.name=encoder_mini_long train.steps=3600 \
+  train.encoder_start=runs/encoder_mini/encoder_half.safetensors data.mirror=true \
+  train.learning_rate=7.0e-4 train.mixed_precision=bf16
+half runs/encoder_mini_long/encoder.safetensors warpgan/assets/encoder_mini.safetensors
 python -m warpgan.weights hash
+
+# SVINet, on views that are made once.
+bash scripts/train_svinet_mini.sh

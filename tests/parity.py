@@ -27,9 +27,15 @@ IN_SCOPE = (
     "cameras*",
     "ranger*",
     "irse50*",
+    "warp_*",
+    "mask_post*",
+    "pipeline_*",
+    "rewarp_*",
     "disc_*",
     "losses*",
     "resnet_pl*",
+    "svinet_*",
+    "ckpt_inpaintor*",
     "ckpt_gan_encoder_layout_stub.pt",
 )
 # Not vectors: what they are and how they were made, and measurements of time.

@@ -13,28 +13,31 @@ _SMALLEST_TAP = 1e-9
 
 
 def stretched_surface(depth_z: Tensor, camera: Tensor, *, max_slope: float) -> Tensor:
-    """Pixels at depth discontinuities, whose surface would be stretched by another view.
+    """Pixels on the near side of a depth discontinuity, which another view would stretch.
+
+    They show a mixture of near and far, or lie between the two where depth was interpolated. The
+    first pixel on the far side shows only what is far, and is believed.
 
     Args:
         depth_z: ``[B, 1, H, W]``.
         camera: labels ``[B, 25]``.
-        max_slope: tangent of the steepest surface believed, against the image plane: a step to one
-            of the four neighbours is too large if it exceeds ``max_slope`` pixel widths, measured
-            at the nearer of the two.
+        max_slope: tangent of the steepest surface believed, against the image plane: one of the
+            four neighbours is too far behind a pixel if it lies more than ``max_slope`` widths of
+            that pixel behind it.
 
     Returns:
-        ``[B, 1, H, W]`` bool. A step to what is not finite is too large.
+        ``[B, 1, H, W]`` bool. A neighbour without finite depth is too far.
     """
     _, intrinsics = split_label(camera)
-    bad = torch.zeros_like(depth_z, dtype=torch.bool)
+    stretched = torch.zeros_like(depth_z, dtype=torch.bool)
     for axis, focal in ((-1, intrinsics[:, 0, 0]), (-2, intrinsics[:, 1, 1])):
         count = depth_z.shape[axis]
-        here, there = depth_z.narrow(axis, 0, count - 1), depth_z.narrow(axis, 1, count - 1)
-        pixel = torch.minimum(here, there) / (focal.view(-1, 1, 1, 1) * count)
-        jumps = ~((there - here).abs() <= max_slope * pixel)
-        bad.narrow(axis, 0, count - 1).logical_or_(jumps)
-        bad.narrow(axis, 1, count - 1).logical_or_(jumps)
-    return bad
+        farthest = depth_z * (1 + max_slope / (focal * count)).view(-1, 1, 1, 1)
+        for here, there in ((0, 1), (1, 0)):
+            limit = farthest.narrow(axis, here, count - 1)
+            too_far = ~(depth_z.narrow(axis, there, count - 1) <= limit)
+            stretched.narrow(axis, here, count - 1).logical_or_(too_far)
+    return stretched
 
 
 def seen_by_source(
@@ -97,12 +100,11 @@ def gaussian_blur(mask: Tensor, *, size: int, sigma: float) -> Tensor:
     Raises:
         ValueError: the image is too small to be reflected.
     """
-    reach = size // 2
-    weights = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-reach, reach + 1)]
-    taps = [weight / sum(weights) for weight in weights]
-    # Taps that are 0 in float32's view of a mask cost time and reach for nothing.
-    reach = max(n for n in range(reach + 1) if n == 0 or taps[reach + n] >= _SMALLEST_TAP)
-    taps = taps[size // 2 : size // 2 + reach + 1]
+    taps = [math.exp(-0.5 * (step / sigma) ** 2) for step in range(size // 2 + 1)]
+    total = taps[0] + 2 * sum(taps[1:])
+    # What is below a mask's precision costs time, and reaches beyond small images, for nothing.
+    taps = [tap / total for tap in taps if tap / total >= _SMALLEST_TAP]
+    reach = len(taps) - 1
     if reach >= min(mask.shape[-2:]):
         raise ValueError(
             f"a mask of {mask.shape[-2]} x {mask.shape[-1]} pixels is too small for "
@@ -111,11 +113,11 @@ def gaussian_blur(mask: Tensor, *, size: int, sigma: float) -> Tensor:
     padded = F.pad(mask, [reach] * 4, mode="reflect")
     for axis in (-2, -1):
         count = padded.shape[axis] - 2 * reach
-        blurred = padded.narrow(axis, reach, count) * taps[0]
-        for step in range(1, reach + 1):
-            both = padded.narrow(axis, reach - step, count) + padded.narrow(
-                axis, reach + step, count
-            )
-            blurred = torch.add(blurred, both, alpha=taps[step])
-        padded = blurred
+        centre = padded.narrow(axis, reach, count) * taps[0]
+        rim = torch.zeros_like(centre)
+        # From the smallest tap inwards, which rounds least.
+        for step in range(reach, 0, -1):
+            before, after = (padded.narrow(axis, reach + side, count) for side in (-step, step))
+            rim.add_(before + after, alpha=taps[step])
+        padded = centre + rim
     return padded

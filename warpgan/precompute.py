@@ -120,7 +120,7 @@ def build_job(config: DictConfig, settings: PrecomputeConfig) -> ViewJob:
     if device.type == "cpu":
         # More cores are used by more workers: the result must not depend on the number of threads.
         torch.set_num_threads(1)
-    found = find_models(views.encoder, settings.generator)
+    found = find_models(views.encoder, settings.generator, key="views.encoder")
     generator = cli.build_node(config, "generator").eval().requires_grad_(False).to(device)
     if generator.img_resolution != settings.scale.image_size:
         raise ValueError(

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from warpgan.ffc import Features, FFCResidual, modulated_layer, plain_layer
 from warpgan.modulation import UpsamplingBlock
+from warpgan.svinet_inference import run_folded, takes_folded
 from warpgan.symmetry import SymmetryRefinement
 
 BRANCH_CHANNELS = 7
@@ -97,6 +98,8 @@ class InpaintingNetwork(nn.Module):
             ValueError: another number of channels, or sides that are no multiples of 8.
         """
         self._check(channels)
+        if takes_folded(self, channels, ws):
+            return run_folded(self, channels, ws)
         main, mirrored = self.encode(channels)
         features = main if mirrored is None else self._run(self.cond, main, mirrored)
         codes = None if self.codes is None else self.codes(ws, len(channels))

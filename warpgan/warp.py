@@ -42,8 +42,8 @@ class WarpOptions:
             the nearest surface counts.
         hole_test: a hole is what no pixel was moved to (``"coverage"``), or what is exactly black
             (``"black"``), as released.
-        visibility: whether surfaces stretched over depth discontinuities are not moved, and moved
-            pixels must agree with the generator's depth in the target view.
+        visibility: whether the near rims of depth discontinuities are not moved, and moved pixels
+            must agree with the generator's depth in the target view.
         max_slope: with visibility, the tangent of the steepest surface that is moved.
         target_tolerance: with visibility, scene units that a moved pixel may lie behind the
             generator's surface in the target view.
@@ -62,9 +62,9 @@ class WarpOptions:
     occlusion: Occlusion = "soft"
     hole_test: HoleTest = "coverage"
     visibility: bool = False
-    max_slope: float = 8.0
+    max_slope: float = 12.0
     target_tolerance: float = 0.06
-    source_tolerance: float = 0.06
+    source_tolerance: float = 0.03
     zbuffer_band: float = 0.03
     oversample: int = 1
     erosion: int = 3
@@ -146,10 +146,10 @@ def forward_warp(
     depth = _source_depth(ray_length, source, image.shape[-2:], options)
     valid = depth.isfinite() & (depth > 0)
     if options.visibility:
-        valid &= ~stretched_surface(depth.detach(), source, max_slope=options.max_slope)
+        valid = valid & ~stretched_surface(depth.detach(), source, max_slope=options.max_slope)
     depth = torch.where(valid, depth, 1.0)
     moved = reproject(depth, source, target, size=(height, width), pixel_grid=options.pixel_grid)
-    valid &= moved.depth_z > NEAREST
+    valid = valid & (moved.depth_z > NEAREST)
     # At -1 a point lies wholly on the margin of the target: it is dropped.
     position = torch.where(valid, moved.position, -1.0).flatten(2)
     depth_z = torch.where(valid, moved.depth_z, 1.0).flatten(1)

@@ -7,8 +7,8 @@ from tests.bad_input_cases import Case
 from tests.warpgan.training_world import TINY, write_images
 from warpgan.cli import ConfigError, compose_config
 from warpgan.training.checkpoint import read_state
-from warpgan.training.runs import check_run_name, find_checkpoint, open_run_folder
 from warpgan.training.command import build_accelerator
+from warpgan.training.runs import check_run_name, find_checkpoint, open_run_folder
 from warpgan.training.start import build_encoder_training, read_config
 
 

@@ -175,9 +175,7 @@ def test_a_planted_cpu_parameter_is_noticed(part):
     setattr(owner, leaf, tensor)
     with pytest.raises((RuntimeError, AssertionError)), fake_cuda():
         move_to_fake_cuda(*parts.networks)
-        discriminator_turn(
-            parts, svinet_turn(parts.modules, views(parts, "real", device="cuda"))
-        )
+        discriminator_turn(parts, svinet_turn(parts.modules, views(parts, "real", device="cuda")))
 
 
 @pytest.mark.parametrize("kind", ["real", "synthetic"])

@@ -105,7 +105,7 @@ def _run_sample(
     x = _channels_last(x)
     side, width = block.conv1.resolution, second.weight.shape[0]
     if block.up == 2:
-        phases, middle = _phase_weights(first.weight), None
+        phases, middle = phase_weights(first.weight), None
         first = replace(first, weight=phases[-1])
     else:
         phases, middle = None, _convolve_whole(x, first)
@@ -121,7 +121,7 @@ def _run_sample(
 
     def paint_rows(top: int, bottom: int) -> None:
         if phases is not None:
-            strip = _upsampled_rows(x, phases, first, top - 1, bottom + 1)
+            strip = upsampled_rows(x, phases, first, top - 1, bottom + 1)
         else:
             strip = _padded_rows(middle, top - 1, bottom + 1)
         y = F.conv2d(strip, second.weight, second.bias, padding=(0, 1))
@@ -174,7 +174,7 @@ def _padded_rows(x: Tensor, start: int, stop: int) -> Tensor:
     return F.pad(inside, (0, 0, max(-start, 0), max(stop - height, 0)))
 
 
-def _phase_weights(weight: Tensor) -> tuple[Tensor, ...]:
+def phase_weights(weight: Tensor) -> tuple[Tensor, ...]:
     """Weights for (even, odd) rows x (even, odd) columns of the stride-2 transposed convolution.
 
     Even results take taps 2 and 0 of the preceding and the own pixel, odd ones tap 1 alone.
@@ -187,7 +187,7 @@ def _phase_weights(weight: Tensor) -> tuple[Tensor, ...]:
     )
 
 
-def _upsampled_rows(
+def upsampled_rows(
     x: Tensor, phases: tuple[Tensor, ...], layer: FoldedLayer, start: int, stop: int
 ) -> Tensor:
     """Rows start to stop of the layer's output (zeros outside), `[1, O, stop - start, 2 W]`."""

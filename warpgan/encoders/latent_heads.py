@@ -49,11 +49,20 @@ class CrossAttention(nn.Module):
 
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
         """Let `queries` [B, Q, W] attend to `memory` [B, T, W]; returns [B, Q, W]."""
-        attended, _ = self.multihead_attn(queries, memory, memory, need_weights=False)
+        memory = _token_major(memory)
+        attended, _ = self.multihead_attn(_token_major(queries), memory, memory, need_weights=False)
         queries = queries + self.dropout(attended)
         queries = F.layer_norm(queries, queries.shape[-1:])
         hidden = self.dropout(F.relu(self.linear1(queries)))
         return queries + self.dropout(self.linear2(hidden))
+
+
+def _token_major(tokens: Tensor) -> Tensor:
+    """The same [B, T, W] with tokens outermost in memory, as torch's attention multiplies them.
+
+    Otherwise its projections copy their weights once a token: a quarter of a training step.
+    """
+    return tokens.transpose(0, 1).contiguous().transpose(0, 1)
 
 
 class LatentHeads(nn.Module):

@@ -48,7 +48,9 @@ class Found:
     generator_files: tuple[Path, ...]
 
 
-def find_models(encoder: str | None, generator: Mapping[str, Any] | None) -> Found:
+def find_models(
+    encoder: str | None, generator: Mapping[str, Any] | None, *, key: str = "evaluate.encoder"
+) -> Found:
     """Load the encoder and find its generator.
 
     Args:
@@ -56,13 +58,14 @@ def find_models(encoder: str | None, generator: Mapping[str, Any] | None) -> Fou
             ``None`` for methods without one.
         generator: a node with a ``_target_``; if ``None``, the encoder's own: of its run's saved
             config, or of ``GENERATOR_OF``.
+        key: what the user typed the encoder under, for messages.
 
     Raises:
         FileNotFoundError: if a file is absent.
         ValueError: if nothing says which generator belongs to the encoder.
     """
-    model, path = (None, None) if encoder is None else _load_encoder(encoder)
-    node = generator or _generator_of(encoder, path)
+    model, path = (None, None) if encoder is None else _load_encoder(encoder, key)
+    node = generator or _generator_of(encoder, path, key)
     return Found(
         encoder=model,
         encoder_files=() if path is None else (path,),
@@ -71,7 +74,7 @@ def find_models(encoder: str | None, generator: Mapping[str, Any] | None) -> Fou
     )
 
 
-def _load_encoder(reference: str) -> tuple[InversionEncoder, Path]:
+def _load_encoder(reference: str, key: str) -> tuple[InversionEncoder, Path]:
     if reference in weights.TABLE:
         path = weights.resolve(reference)
         if reference in LATENT_OF:
@@ -83,19 +86,19 @@ def _load_encoder(reference: str) -> tuple[InversionEncoder, Path]:
         path = path / "encoder.safetensors"
     if not path.is_file():
         raise FileNotFoundError(
-            f"evaluate.encoder={reference}: no file {path}; give a run folder that is finished "
+            f"{key}={reference}: no file {path}; give a run folder that is finished "
             f"(runs/NAME), an encoder file, or one of {', '.join(GENERATOR_OF)}"
         )
     return load_encoder(path), path
 
 
-def _generator_of(encoder: str | None, path: Path | None) -> Mapping[str, Any]:
+def _generator_of(encoder: str | None, path: Path | None, key: str) -> Mapping[str, Any]:
     if encoder in GENERATOR_OF:
         return {"_target_": GENERATOR_TARGET, "weights": GENERATOR_OF[encoder]}
     saved = None if path is None else path.parent / "config.yaml"
     if saved is None or not saved.is_file():
         raise ValueError(
-            f"which generator belongs to evaluate.encoder={encoder}? There is no config.yaml of a "
+            f"which generator belongs to {key}={encoder}? There is no config.yaml of a "
             "run beside it; say generator=eg3d_mini, generator=eg3d_ffhq, ..."
         )
     node = read_config(saved).get("generator")

@@ -83,7 +83,7 @@ def build_svinet_training(
         train.synthetic_batch_size, processes=accelerator.num_processes,
         accumulation=train.accumulation,
     )  # fmt: skip
-    encoder = find_models(settings.views.encoder, settings.generator).encoder
+    encoder = find_models(settings.views.encoder, settings.generator, key="views.encoder").encoder
     generator = build_node(config, "generator").eval().requires_grad_(False)
     if generator.img_resolution != settings.scale.image_size:
         raise ValueError(
@@ -118,7 +118,9 @@ def build_svinet_training(
     passes, objective, optimizer, discriminator_optimizer = accelerator.prepare(
         passes, objective, optimizer, discriminator_optimizer
     )
-    photos, pairs = open_views(settings, images, generator=generator, encoder=encoder)
+    photos, pairs = open_views(
+        settings, images, generator=generator, encoder=encoder, verify=accelerator.is_main_process
+    )
     judged = svinet if average is None else average.network
     return SVINetTraining(
         accelerator=accelerator,
@@ -137,7 +139,12 @@ def build_svinet_training(
 
 
 def open_views(
-    settings: SVINetTrainConfig, images: ImageFolder, *, generator: nn.Module, encoder: nn.Module
+    settings: SVINetTrainConfig,
+    images: ImageFolder,
+    *,
+    generator: nn.Module,
+    encoder: nn.Module,
+    verify: bool = True,
 ) -> tuple[ViewSource, ViewSource | None]:
     """Open the sources of real and synthetic views.
 
@@ -146,6 +153,7 @@ def open_views(
         images: The training photos.
         generator: Frozen, on the device of the run.
         encoder: Frozen, on the same device.
+        verify: Compare the cache's shards with their checksums; once for all processes is enough.
 
     Returns:
         Photos, and pairs (None for ablation F).
@@ -155,13 +163,6 @@ def open_views(
         ValueError: If the cache was made from other networks or photos, or is damaged.
     """
     views, seed = settings.views, settings.run.seed
-    if views.cache is not None:
-        cache = Path(views.cache).expanduser()
-        photos = from_cache(open_photo_views(cache, images), seed=seed)
-        pairs = None
-        if settings.ablation.synthetic_pairs:
-            pairs = from_cache(open_pair_views(cache), seed=seed)
-        return photos, pairs
     poses = pose_distribution(settings, images)
     maker = ViewMaker(
         generator,
@@ -170,6 +171,13 @@ def open_views(
         synthetic_psi=views.truncation_psi,
         invert_synthetic=views.synthetic_codes == "encoder",
     )
+    if views.cache is not None:
+        cache = Path(views.cache).expanduser()
+        checks = {"expected": {"networks": maker.fingerprint()}, "verify": verify}
+        photos = from_cache(open_photo_views(cache, images, **checks), seed=seed)
+        if not settings.ablation.synthetic_pairs:
+            return photos, None
+        return photos, from_cache(open_pair_views(cache, **checks), seed=seed)
     photos = photos_on_the_fly(images, poses, maker, seed=seed, mirror=views.mirror_poses)
     if not settings.ablation.synthetic_pairs:
         return photos, None
