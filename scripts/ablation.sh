@@ -27,7 +27,7 @@ for seed in $SEEDS; do
   for row in $ROWS; do
     name="ablation_${row}_seed${seed}"
     choice=(ablation="$row")
-    [ "$row" = nostyle ] && choice=(ablation=G svinet=nostyle)
+    [ "$row" = nostyle ] && choice=(ablation=G svinet=nostyle svinet.output=residual)
     if [ ! -f "$RUNS/$name/svinet.safetensors" ]; then
       python -m warpgan.train_svinet "${choice[@]}" run.name="$name" run.seed="$seed" \
         paths.runs="$RUNS" train.steps="$STEPS" views.cache="$VIEWS" views.encoder="$ENCODER" \

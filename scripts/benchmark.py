@@ -9,19 +9,24 @@ channels at 128 x 128 (channels-last, float32) that is timed right before and af
 
 import argparse
 import os
-import resource
 import statistics
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import benchmark_warpgan
 import torch
-import torch.nn.functional as F
+from benchmark_yardstick import (
+    ConvolutionRate,
+    Timing,
+    measure,
+    peak_gib,
+    report,
+    report_head,
+    sum_of,
+)
 from torch import nn
 
 import eg3d
 from eg3d.backbone import SynthesisBlock
-from eg3d.inference import release_free_memory
 from eg3d.layers import FullyConnected
 from eg3d.poses import intrinsics_from_fov, orbit_pose
 
@@ -51,37 +56,6 @@ FFHQ_512 = {
 }
 
 
-@dataclass(frozen=True)
-class Timing:
-    """One run of one stage: seconds, and the convolution's FLOP per second around it."""
-
-    seconds: float
-    convolution_rate: float
-
-
-class ConvolutionRate:
-    """The yardstick: a plain convolution's FLOP per second, now."""
-
-    FLOP = 2 * 9 * 256 * 256 * 128 * 128
-
-    def __call__(self) -> float:
-        """Measure; its tensors live no longer, so that they don't add to a stage's memory."""
-        last = torch.channels_last
-        x = torch.full((1, 256, 128, 128), 0.5).contiguous(memory_format=last)
-        weight = torch.full((256, 256, 3, 3), 0.5).contiguous(memory_format=last)
-        start = time.perf_counter()
-        F.conv2d(x, weight, padding=1)
-        seconds = time.perf_counter() - start
-        del x, weight
-        release_free_memory()
-        return self.FLOP / seconds
-
-
-def peak_gib() -> float:
-    """Largest resident memory of this process so far, in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
 def linear_flop(module: nn.Module) -> int:
     """FLOP of the fully connected layers, once each."""
     layers = [m for m in module.modules() if isinstance(m, FullyConnected)]
@@ -107,15 +81,6 @@ def render_flop(generator: eg3d.TriPlaneGenerator, resolution: int) -> int:
     samples = options.depth_resolution + options.depth_resolution_importance
     look_up = 2 * 3 * 4 * generator.extensions.plane_channels
     return resolution**2 * samples * (look_up + linear_flop(generator.decoder))
-
-
-def measure(work: Callable, convolution: ConvolutionRate) -> tuple[object, Timing]:
-    """Run once, between two runs of the convolution."""
-    before = convolution()
-    start = time.perf_counter()
-    result = work()
-    seconds = time.perf_counter() - start
-    return result, Timing(seconds, 2 / (1 / before + 1 / convolution()))
 
 
 def frontal_cameras(offsets: list[float]) -> torch.Tensor:
@@ -173,37 +138,18 @@ def benchmark_generator(arguments: argparse.Namespace) -> None:
     print(f"{rays} x {rays} rays, 48 + 48 samples, 512 x 512 px, float32, kernels: ", end="")
     print(f"{arguments.kernels}; {torch.get_num_threads()} threads, ", end="")
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-    print(f"{'stage':34s} {'GFLOP':>8s} {'median s':>9s} {'least s':>8s} {'efficiency':>10s}")
+    report_head()
     for name, timings in runs.items():
-        _report(name, flop[name.split(" (")[0]], timings)
+        report(name, flop[name.split(" (")[0]], timings)
     once = [timings for name, timings in runs.items() if name in flop]
-    _report("all of the first camera", sum(flop.values()), _sum(once))
+    report("all of the first camera", sum(flop.values()), sum_of(once))
     again = [timings for name, timings in runs.items() if name not in flop]
-    _report("all of a second camera", flop["render"] + flop["super-resolution"], _sum(again))
+    report("all of a second camera", flop["render"] + flop["super-resolution"], sum_of(again))
     rates = [t.convolution_rate for timings in runs.values() for t in timings]
     print(f"convolution: median {statistics.median(rates) / 1e9:.0f} GFLOP/s")
     print(
         f"peak memory {peak_gib():.2f} GiB "
         f"(after imports {start_gib:.2f}, with the model {built_gib:.2f})"
-    )
-
-
-def _sum(stages: list[list[Timing]]) -> list[Timing]:
-    """Add the stages of each round; the rate is what the convolution would have done meanwhile."""
-    totals = []
-    for parts in zip(*stages, strict=True):
-        seconds = sum(t.seconds for t in parts)
-        work = sum(t.seconds * t.convolution_rate for t in parts)
-        totals.append(Timing(seconds, work / seconds))
-    return totals
-
-
-def _report(name: str, flop: int, timings: list[Timing]) -> None:
-    seconds = [t.seconds for t in timings]
-    efficiency = statistics.median(flop / t.seconds / t.convolution_rate for t in timings)
-    print(
-        f"{name:34s} {flop / 1e9:8.2f} {statistics.median(seconds):9.3f} {min(seconds):8.3f} "
-        f"{efficiency:10.3f}"
     )
 
 
@@ -217,6 +163,7 @@ def main() -> None:
     generator.add_argument("--rays", type=int, default=128, help="rays a side")
     generator.add_argument("--kernels", choices=eg3d.KERNEL_CHOICES, default="auto")
     generator.set_defaults(run=benchmark_generator)
+    benchmark_warpgan.register(commands)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     arguments.run(arguments)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FORMAT = "warpgan-svinet"
 FORMAT_VERSION = 1
+OUTPUTS = ("view", "residual")
 MODULATIONS = ("mapping", "index", "constant", "none")
 RELEASED_UP_INDICES = ((9, 10, 11), (11, 12, 13), (13, 13, 13))
 
@@ -93,6 +94,7 @@ def build_svinet(
     film: str = "scale",
     style_index: int = 9,
     up_style_indices: Sequence[Sequence[int]] = RELEASED_UP_INDICES,
+    output: str = "view",
     checkpointing: bool = False,
 ) -> SVINet:
     """Build an SVINet with random weights.
@@ -111,6 +113,8 @@ def build_svinet(
         style_index: code of the residual blocks.
         up_style_indices: codes of the three upsampling blocks: two, or three as released, where
             the third belongs to a layer without influence.
+        output: what the last layer paints: the whole ``"view"`` (paper and release), or the
+            ``"residual"`` that is added to the initial fill, zero at the start.
         checkpointing: recompute activations in the backward pass, to save memory.
 
     Raises:
@@ -127,6 +131,7 @@ def build_svinet(
         "film": film,
         "style_index": style_index,
         "up_style_indices": [list(indices) for indices in up_style_indices],
+        "output": output,
     }
     for name in ("num_ws", "w_dim", "width", "blocks"):
         if arguments[name] < 1:
@@ -135,6 +140,8 @@ def build_svinet(
         raise ValueError(
             f"modulation={modulation!r} is not known; choose one of {', '.join(MODULATIONS)}"
         )
+    if output not in OUTPUTS:
+        raise ValueError(f"output={output!r} is not known; choose one of {', '.join(OUTPUTS)}")
     if not modulated and modulation in ("mapping", "index"):
         modulation = "constant"
     network = InpaintingNetwork(
@@ -143,6 +150,7 @@ def build_svinet(
         w_dim=w_dim,
         symmetry=SymmetryRefinement(split_channels(width), film=film) if symmetry else None,
         codes=_style_codes(modulation, arguments),
+        residual=output == "residual",
         checkpointing=checkpointing,
     )
     return SVINet(network, arguments=arguments)

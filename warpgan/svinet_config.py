@@ -88,6 +88,7 @@ class SVINetTrainConfig:
     scale: ScaleSettings = field(default_factory=ScaleSettings)
     ablation: AblationSettings = field(default_factory=AblationSettings)
     generator: Any = MISSING
+    encoder: Any = MISSING
     geometry: Any = MISSING
     svinet: Any = MISSING
     discriminator: Any = MISSING

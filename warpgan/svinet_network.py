@@ -39,6 +39,7 @@ class InpaintingNetwork(nn.Module):
         w_dim: int,
         symmetry: SymmetryRefinement | None,
         codes: nn.Module | None,
+        residual: bool = False,
         checkpointing: bool = False,
     ) -> None:
         """Build the network.
@@ -50,10 +51,13 @@ class InpaintingNetwork(nn.Module):
             symmetry: refinement by the mirrored branch, or None to see the photo's own branch only.
             codes: source of a code for every slot of `slot_count`; None for plain
                 convolutions instead of modulated ones.
+            residual: the network paints what is added to the initial fill, and starts with
+                nothing; otherwise, as released, it paints the whole view anew.
             checkpointing: recompute activations in the backward pass, to save memory.
         """
         super().__init__()
         self.blocks = blocks
+        self.residual = residual
         self.checkpointing = checkpointing
         self.channels = BRANCH_CHANNELS * (1 if symmetry is None else 2)
         split = split_channels(width)
@@ -80,6 +84,9 @@ class InpaintingNetwork(nn.Module):
         self.model_res = nn.ModuleList(layers)
         self.model_up = nn.ModuleList(ups)
         self.model_out = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Sigmoid())
+        if residual:
+            nn.init.zeros_(self.model_out[1].weight)
+            nn.init.zeros_(self.model_out[1].bias)
 
     def forward(self, channels: Tensor, ws: Tensor | None) -> Tensor:
         """Inpaint.
@@ -92,14 +99,23 @@ class InpaintingNetwork(nn.Module):
                 constant codes.
 
         Returns:
-            `[B, 3, H, W]` in [0, 1].
+            `[B, 3, H, W]` in [0, 1]; a residual network in training mode may leave the range, so
+            that a pixel at its end still has a gradient.
 
         Raises:
             ValueError: another number of channels, or sides that are no multiples of 8.
         """
         self._check(channels)
-        if takes_folded(self, channels, ws):
-            return run_folded(self, channels, ws)
+        painted = run_folded(self, channels, ws) if takes_folded(self, channels, ws) else None
+        if painted is None:
+            painted = self._paint(channels, ws)
+        if not self.residual:
+            return painted
+        view = channels[:, :3] + (2 * painted.to(channels.dtype) - 1)
+        return view if self.training else view.clamp(0, 1)
+
+    def _paint(self, channels: Tensor, ws: Tensor | None) -> Tensor:
+        """What the last layer gives, module by module."""
         main, mirrored = self.encode(channels)
         features = main if mirrored is None else self._run(self.cond, main, mirrored)
         codes = None if self.codes is None else self.codes(ws, len(channels))

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import eg3d
 from tests.parity_checks import Comparison, compare
 from tests.parity_checks.recipe import check_state_dict, recipe_state
 from warpgan.ffc import Features
@@ -70,9 +71,9 @@ def check_small(name: str) -> Callable[[Path], list[Comparison]]:
 def _check_eval(file: str, network: InpaintingNetwork, golden: dict) -> list[Comparison]:
     values = record_activations(network, golden["input"], golden["ws"])
     results = [
-        compare(file, key, values["output"], golden[key], max_tolerance=1e-5)
+        compare(file, key + note, values[name], golden[key], max_tolerance=1e-5)
         for key in ("output", "output_f64")
-        if key in golden
+        for name, note in (("output", ""), ("folded", " (folded)"))
     ]
     for key, expected in golden.items():
         if not key.startswith("act.") or _is_dead(key, network):
@@ -94,7 +95,7 @@ def _is_dead(key: str, network: InpaintingNetwork) -> bool:
 def record_activations(
     network: InpaintingNetwork, channels: Tensor, ws: Tensor
 ) -> dict[str, Tensor]:
-    """Intermediate maps by their golden names, and the output."""
+    """Intermediate maps by their golden names, the output, and that of the folded path."""
     values: dict[str, Tensor] = {}
 
     def keep(name: str, module: nn.Module) -> None:
@@ -115,9 +116,11 @@ def record_activations(
         for index, module in enumerate(modules):
             keep(f"{kind}.{index}", module)
     keep("out_pre_sigmoid", network.model_out[1])
-    values["output"] = network(channels, ws)
+    with eg3d.kernels("torch"):
+        values["output"] = network(channels, ws)
     for hook in hooks:
         hook.remove()
+    values["folded"] = network(channels, ws)
     last = f"res.{network.blocks - 1}"
     values["concat"] = torch.cat([values[f"{last}.0"], values[f"{last}.1"]], dim=1)
     for index, branch in enumerate(network.encode(channels)):
@@ -195,8 +198,13 @@ def check_full(folder: Path) -> list[Comparison]:
     for key, expected in golden.items():
         if key in ("input", "ws"):
             continue
-        value = values["output" if key.startswith("output") else key.removeprefix("act.")]
-        scale = 2e-5 if key.startswith("output") else 1e-4 * expected.abs().max().item()
+        if key.startswith("output"):
+            for name, note in (("output", ""), ("folded", " (folded)")):
+                c = compare(FULL_IO, key + note, values[name], expected, max_tolerance=2e-5)
+                results.append(c)
+            continue
+        scale = 1e-4 * expected.abs().max().item()
+        value = values[key.removeprefix("act.")]
         results.append(compare(FULL_IO, key, value, expected, max_tolerance=scale))
     return results
 

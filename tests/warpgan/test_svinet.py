@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
+import eg3d
 from warpgan.ffc import FourierUnit, ModulatedFourierUnit, from_spectrum, to_spectrum
+from warpgan.modulation import StyledConv
 from warpgan.svinet import SVINet, build_svinet, load_svinet, save_svinet
+from warpgan.svinet_inference import takes_folded
 from warpgan.svinet_released import (
     export_released_state,
     load_released_svinet,
@@ -191,13 +194,73 @@ def test_spectra_stay_in_float32_under_autocast(modulation):
                 lambda m, inputs, out: seen.append((inputs[0].dtype, out.dtype))
             )
     channels, ws = random_input(svinet)
-    exact = svinet.network(channels, ws)
-    seen.clear()
-    with torch.autocast("cpu", torch.bfloat16):
-        lower = svinet.network(channels, ws)
+    with eg3d.kernels("torch"):
+        exact = svinet.network(channels, ws)
+        seen.clear()
+        with torch.autocast("cpu", torch.bfloat16):
+            lower = svinet.network(channels, ws)
     assert set(seen) == {(torch.float32, torch.float32)}
-    error = (lower.float() - exact).square().mean().item()
-    assert -10 * math.log10(error) > 40
+    assert decibels(lower, exact) > 40
+
+
+def decibels(image, reference):
+    return -10 * math.log10((image.float() - reference).square().mean().item())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("symmetry", [True, False])
+@pytest.mark.parametrize("modulation", ["mapping", "index", "constant"])
+def test_the_folded_path_equals_the_modules(modulation, symmetry):
+    svinet = worn(tiny(modulation=modulation, symmetry=symmetry))
+    channels, ws = random_input(svinet, 48, 80, batch_size=3)
+    with eg3d.kernels("torch"):
+        expected = svinet.network(channels, ws)
+        with torch.autocast("cpu", torch.bfloat16):
+            lower = svinet.network(channels, ws)
+    with eg3d.kernels("numba"):
+        image = svinet.network(channels, ws)
+        with torch.autocast("cpu", torch.bfloat16):
+            folded_lower = svinet.network(channels, ws)
+    torch.testing.assert_close(image, expected, rtol=0, atol=3e-6)
+    assert folded_lower.dtype == torch.float32
+    assert decibels(folded_lower, expected) > max(40, decibels(lower, expected) - 3)
+
+
+def worn(svinet: SVINet) -> SVINet:
+    """Give batch norms statistics, scales and signs that are not those of the start."""
+    for module in svinet.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.weight)
+            torch.nn.init.normal_(module.bias, std=0.1)
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+        elif isinstance(module, StyledConv):
+            torch.nn.init.normal_(module.bias, std=0.1)
+    return svinet
+
+
+def test_which_path_is_taken():
+    svinet = worn(tiny())
+    channels, ws = random_input(svinet)
+    assert not takes_folded(svinet.network, channels, ws), "parameters need gradients"
+    with torch.no_grad():
+        assert takes_folded(svinet.network, channels, ws)
+        assert not takes_folded(svinet.network, channels.double(), ws)
+        assert not takes_folded(svinet.network.train(), channels, ws)
+        assert not takes_folded(tiny(modulation="none").network, channels, ws)
+    frozen = tiny().requires_grad_(False).network
+    assert takes_folded(frozen, channels, ws)
+    assert not takes_folded(frozen, channels.requires_grad_(), ws)
+
+
+@torch.no_grad()
+def test_the_folded_path_follows_changed_weights():
+    svinet = worn(tiny())
+    channels, ws = random_input(svinet)
+    before = svinet.network(channels, ws)
+    svinet.network.model_res[0].conv1.ffc.convl2g.conv.weight.neg_()
+    after = svinet.network(channels, ws)
+    assert not torch.allclose(before, after, atol=1e-4)
 
 
 def test_the_spectrum_and_back():

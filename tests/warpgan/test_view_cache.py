@@ -395,8 +395,8 @@ def test_every_preset_composes(preset):
     settings = OmegaConf.to_object(compose_config("precompute", overrides))
     check_precompute_config(settings)
     assert settings.cache_dir.endswith(f"views/{preset}")
-    assert settings.views.novel_views == 3
-    assert settings.views.synthetic_pairs == (2000 if preset == "mini" else 100_000)
+    assert settings.views.novel_views == (2 if preset == "mini" else 3)
+    assert settings.views.synthetic_pairs == (1500 if preset == "mini" else 100_000)
     assert settings.views.poses == ("uniform" if preset == "official" else "labels")
     train = compose_config("train_svinet", overrides)
     shared = ("encoder", "poses", "synthetic_pairs", "truncation_psi", "synthetic_codes")

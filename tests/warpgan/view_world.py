@@ -31,6 +31,7 @@ def words(folder: Path, *more: str, name: str = "views") -> list[str]:
         f"data.path={folder / 'images'}",
         f"views.encoder={folder / 'encoder'}",
         "views.photos=null",
+        "views.novel_views=3",
         f"views.synthetic_pairs={PAIRS}",
         f"views.shard_size={SHARD_SIZE}",
         "views.batch_size=3",

@@ -11,6 +11,7 @@ from torch import nn
 from warpgan.cli import build_node
 from warpgan.data.folder import ImageFolder
 from warpgan.data.view_cache import open_pair_views, open_photo_views
+from warpgan.encoders.inversion import InversionEncoder
 from warpgan.evaluation.load import find_models
 from warpgan.pipeline import WarpGAN
 from warpgan.pose import PoseDistribution, rebalance_by_yaw
@@ -40,6 +41,7 @@ from warpgan.training.svinet_step import (
 from warpgan.training.svinet_validation import HeldOut, pair_held_out
 from warpgan.view_maker import UniformPoses, ViewMaker
 
+RANDOM = "random"
 _log = logging.getLogger(__name__)
 
 
@@ -83,7 +85,10 @@ def build_svinet_training(
         train.synthetic_batch_size, processes=accelerator.num_processes,
         accumulation=train.accumulation,
     )  # fmt: skip
-    encoder = find_models(settings.views.encoder, settings.generator, key="views.encoder").encoder
+    encoder = None
+    if settings.views.encoder != RANDOM:
+        found = find_models(settings.views.encoder, settings.generator, key="views.encoder")
+        encoder = found.encoder
     generator = build_node(config, "generator").eval().requires_grad_(False)
     if generator.img_resolution != settings.scale.image_size:
         raise ValueError(
@@ -91,6 +96,11 @@ def build_svinet_training(
             f"{generator.img_resolution} px; choose scale and generator that belong together "
             "(scale=mini generator=eg3d_mini, scale=full generator=eg3d_ffhq)"
         )
+    if encoder is None:
+        torch.manual_seed(fold_seed(settings.run.seed, "random encoder"))
+        codes = {"num_ws": generator.num_ws, "w_dim": generator.w_dim}
+        encoder = InversionEncoder(build_node(config, "encoder", **codes), generator.mean_latent())
+        encoder.eval().requires_grad_(False)
     options = build_node(config, "geometry")
     losses = build_node(config, "svinet_losses").to(device).eval()
     # The main process writes portraits first; the others find them.
