@@ -58,14 +58,14 @@ def benchmark_warp(arguments: argparse.Namespace) -> None:
     source, target = look_at(5.0, 3.0), look_at(-25.0, 0.0)
     options = WarpOptions(visibility=True)
     convolution = ConvolutionRate()
-    position = torch.rand(1, 2, SIZE, SIZE) * 4 - 2
-    position += torch.stack(torch.meshgrid(*[torch.arange(SIZE) + 0.5] * 2, indexing="xy"))
-    planes, weight = torch.rand(1, 4, SIZE, SIZE), torch.rand(1, 1, SIZE, SIZE)
+    column, row = torch.meshgrid(*[torch.arange(SIZE).float()] * 2, indexing="xy")
+    position = torch.stack([column, row]).flatten(1)[None] + torch.rand(1, 2, SIZE**2) * 4 - 2
+    planes, weight = [torch.rand(1, SIZE**2) for _ in range(3)], torch.rand(1, SIZE**2)
     warped = forward_warp(image, ray_length, source, target, options=options)
     tests = {"ray_length": ray_length, "source": source, "target_ray_length": ray_length}
     visible = visible_pixels(warped, target, options=options, **tests)
     work = {
-        "splat alone, 4 channels": lambda: footprint(position, height=SIZE, width=SIZE).sums(
+        "splat alone, 3 planes and weight": lambda: footprint(position, height=SIZE, width=SIZE).sums(
             planes, weight
         ),
         "forward_warp, soft": lambda: forward_warp(

@@ -160,6 +160,11 @@ def export_released_state(
         ValueError: the released code cannot hold this network.
     """
     network = svinet.network
+    if network.residual:
+        raise ValueError(
+            "output='residual': the released code paints the whole view; only output='view' can "
+            "be written in its layout"
+        )
     if network.cond is not None and network.cond.film != "one_plus_scale":
         raise ValueError(
             f"film={network.cond.film!r}: the released code computes (1 + scale) * F + shift; only "

@@ -392,3 +392,39 @@ def test_sizes_are_read_off_the_shapes():
 def test_what_the_released_code_cannot_hold_is_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         export_released_state(build_svinet(**RELEASED | changes))
+
+
+def residual_network(**changes):
+    torch.manual_seed(0)
+    return build_svinet(
+        num_ws=4, w_dim=8, width=4, blocks=1, style_index=1, up_style_indices=[[1, 1]] * 3,
+        output="residual", **changes,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("modulation", ["mapping", "none"])
+def test_a_residual_network_starts_with_the_fill_itself(modulation):
+    svinet = residual_network(modulation=modulation)
+    channels, ws = torch.rand(2, 14, 16, 24), torch.randn(2, 4, 8)
+    for network in (svinet.network.train(), svinet.network.eval()):
+        torch.testing.assert_close(network(channels, ws), channels[:, :3], atol=1e-6, rtol=0)
+
+
+def test_a_residual_network_learns_at_the_ends_of_the_range_and_stays_inside_it():
+    network = residual_network().network.train()
+    channels, ws = torch.zeros(1, 14, 16, 16), torch.randn(1, 4, 8)
+    loss = (network(channels, ws) - 0.5).square().mean()
+    loss.backward()
+    assert network.model_out[1].bias.grad.abs().min() > 0
+    with torch.no_grad():
+        network.model_out[1].bias.fill_(-3.0)
+    assert network(channels, ws).min() < 0
+    assert network.eval()(channels, ws).min() == 0
+
+
+def test_a_residual_network_comes_back_and_is_no_released_one(tmp_path):
+    svinet = residual_network(modulation="index", film="one_plus_scale").eval()
+    save_svinet(svinet, tmp_path / "net.safetensors")
+    assert load_svinet(tmp_path / "net.safetensors").network.residual
+    with pytest.raises(ValueError, match="output='residual'"):
+        export_released_state(svinet)

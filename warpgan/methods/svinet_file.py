@@ -5,15 +5,18 @@ from pathlib import Path
 from eg3d import TriPlaneGenerator
 from warpgan import weights
 from warpgan.svinet import SVINet, load_svinet
+from warpgan.svinet_released import load_released_svinet
 
 FILE_NAME = "svinet.safetensors"
+RELEASED_SUFFIXES = (".pt", ".pth")
 
 
 def find_svinet(reference: str, *, generator: TriPlaneGenerator) -> tuple[SVINet, Path]:
     """Load SVINet for a generator.
 
     Args:
-        reference: a name of the weights table, the folder of a training run, or a file.
+        reference: a name of the weights table, the folder of a training run, or a file: ours, or
+            one laid out like the released ``inpaintor.pt``.
         generator: whose latents style it; also says the device.
 
     Returns:
@@ -24,7 +27,10 @@ def find_svinet(reference: str, *, generator: TriPlaneGenerator) -> tuple[SVINet
         ValueError: if it is not SVINet's, or was trained with another generator's latents.
     """
     path = svinet_path(reference)
-    svinet = load_svinet(path)
+    if path.suffix in RELEASED_SUFFIXES:
+        svinet = load_released_svinet(path, num_ws=generator.num_ws).svinet
+    else:
+        svinet = load_svinet(path)
     check_svinet_fits(svinet, generator)
     return svinet.to(generator.mean_latent().device), path
 
