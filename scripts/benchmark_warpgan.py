@@ -60,14 +60,16 @@ def benchmark_warp(arguments: argparse.Namespace) -> None:
     convolution = ConvolutionRate()
     column, row = torch.meshgrid(*[torch.arange(SIZE).float()] * 2, indexing="xy")
     position = torch.stack([column, row]).flatten(1)[None] + torch.rand(1, 2, SIZE**2) * 4 - 2
+
+    def spread(planes: list[torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
+        return footprint(position, height=SIZE, width=SIZE).sums(planes, weight)
+
     planes, weight = [torch.rand(1, SIZE**2) for _ in range(3)], torch.rand(1, SIZE**2)
     warped = forward_warp(image, ray_length, source, target, options=options)
     tests = {"ray_length": ray_length, "source": source, "target_ray_length": ray_length}
     visible = visible_pixels(warped, target, options=options, **tests)
     work = {
-        "splat alone, 3 planes and weight": lambda: footprint(position, height=SIZE, width=SIZE).sums(
-            planes, weight
-        ),
+        "splat alone, 3 planes and weight": lambda: spread(planes, weight),
         "forward_warp, soft": lambda: forward_warp(
             image, ray_length, source, target, options=options
         ),

@@ -1,6 +1,7 @@
 """The benchmark's arithmetic, counted by torch itself."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark.py"
 
 
 def load_script():
+    if str(SCRIPT.parent) not in sys.path:  # it imports its neighbours, as a script does
+        sys.path.insert(0, str(SCRIPT.parent))
     spec = importlib.util.spec_from_file_location("benchmark_script", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,6 +22,8 @@ from tests.warpgan.evaluation_world import build_encoder, build_generator
 from warpgan.cameras import look_at
 from warpgan.pose import PoseDistribution
 from warpgan.training.order import epoch_permutation
+from warpgan.training.svinet_sources import CachedDraws, Draw
+from warpgan.view_maker import UniformPoses, ViewMaker
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [*(ROOT / "warpgan").rglob("*.py"), *(ROOT / "third_party" / "eg3d").rglob("*.py")]
@@ -140,6 +143,16 @@ def draw_everything(G, poses: PoseDistribution, generator, device: str) -> None:
     draws = SampleDraws(generator=generator)
     assert draws.coarse(rays, 3).device.type == draws.fine(rays, 3).device.type == device
     assert poses.sample(3, generator, mirror=True).device.type == device
+    assert UniformPoses().sample(3, generator).device.type == device
+
+
+def draw_on_the_cpu_alone() -> None:
+    """Order of samples, synthetic people, choice of a stored view: the same on every device."""
+    epoch_permutation(0, 0, count=5)
+    G = build_generator().eval()
+    ViewMaker(G, build_encoder(G).eval(), synthetic_poses=UniformPoses()).synthetic([1])
+    cache = SimpleNamespace(novel_views=2, sample=lambda index, novel: novel)
+    assert CachedDraws(cache, seed=0)[Draw(index=0, step=0, place=0)] in (0, 1)
 
 
 def draw_on_fake_cuda(generator) -> None:
@@ -155,11 +168,11 @@ def test_draws_stay_on_their_device_and_every_call_site_is_reached():
     with watched_random_calls() as watch:
         cpu = torch.Generator().manual_seed(0)
         draw_everything(build_noisy_generator(), some_poses(), cpu, "cpu")
-        epoch_permutation(0, 0, count=5)
+        draw_on_the_cpu_alone()
         on_cpu, watch.sites = watch.sites, set()
         draw_on_fake_cuda(StandInGenerator("cuda"))
-        # The data order is drawn on the CPU only.
-        assert len(watch.sites) == len(on_cpu) - 1
+        # What `draw_on_the_cpu_alone` draws is not drawn elsewhere.
+        assert len(watch.sites) == len(on_cpu) - 3
         watch.sites |= on_cpu
     sites = draws_with_a_generator()
     assert len(sites) >= 6

@@ -168,8 +168,11 @@ def relative_difference(a, b) -> float:
 
 
 def test_two_processes_average_the_gradients_of_one(tmp_path):
-    """SVINet and discriminator, batch norm in eval mode: Must hold to rounding."""
-    still = ("train.freeze_batch_norm=true", "train.steps=1", "train.checkpoint_every=1")
+    """SVINet and discriminator, batch norm in eval mode; both turns of a step from one start."""
+    still = (
+        "train.freeze_batch_norm=true", "train.steps=1", "train.checkpoint_every=1",
+        "train.learning_rate=0", "train.discriminator_learning_rate=0", "svinet.output=view",
+    )  # fmt: skip
     alone = run_training(tmp_path, *still, name="alone")
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
