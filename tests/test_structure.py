@@ -22,6 +22,7 @@ LAYERS = (
         "checkpoint_reader",
         "cli",
         "config",
+        "described_weights",
         "labels",
         "modulation",
         "pictures",

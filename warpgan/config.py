@@ -4,7 +4,7 @@ The YAML under ``configs/`` is merged into these dataclasses, so a misspelt key 
 it stands. Nodes typed ``Any`` carry a ``_target_``, whose constructor is their schema.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,14 +201,8 @@ def check_config(config: TrainConfig) -> None:
     Raises:
         ValueError: If a value is out of range; the message names the key and what is expected.
     """
-    for key, choices in _CHOICES.items():
-        value = _look_up(config, key)
-        if value not in choices:
-            raise ValueError(f"{key}={value} is not known; choose one of {', '.join(choices)}")
-    for key, least in _AT_LEAST.items():
-        value = _look_up(config, key)
-        if value is not None and not value >= least:
-            raise ValueError(f"{key}={value} must be at least {least:g}")
+    check_choices({key: (_look_up(config, key), known) for key, known in _CHOICES.items()})
+    check_least({key: (_look_up(config, key), least) for key, least in _AT_LEAST.items()})
     for key in ("image_size", "encoder_size", "loss_size"):
         if _look_up(config, f"scale.{key}") % 8:
             raise ValueError(f"scale.{key}={_look_up(config, f'scale.{key}')} must divide by 8")
@@ -230,6 +224,28 @@ def check_config(config: TrainConfig) -> None:
             f"train.render_samples={samples} must be [coarse, fine] samples a ray, e.g. [16,16], "
             "or null for the generator's own"
         )
+
+
+def check_choices(values: Mapping[str, tuple[Any, Collection[Any]]]) -> None:
+    """Check values against the known ones: key -> (value, known).
+
+    Raises:
+        ValueError: A value is not known; the message names the key and the choices.
+    """
+    for key, (value, known) in values.items():
+        if value not in known:
+            raise ValueError(f"{key}={value} is not known; choose one of {', '.join(known)}")
+
+
+def check_least(values: Mapping[str, tuple[float | None, float]]) -> None:
+    """Check values against their least: key -> (value, least); None is not checked.
+
+    Raises:
+        ValueError: A value is too small; the message names the key and the least.
+    """
+    for key, (value, least) in values.items():
+        if value is not None and not value >= least:
+            raise ValueError(f"{key}={value} must be at least {least:g}")
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -4,17 +4,14 @@ A saved SVINet is two files: `NAME.safetensors` with the weights and `NAME.json`
 of `build_svinet`, so that it can be rebuilt without a config.
 """
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from warpgan.described_weights import FileKind, check_fit, load_described, save_described
 from warpgan.style_codes import ConstantCodes, IndexedCodes, MappedCodes
 from warpgan.svinet_network import (
     DOWNSAMPLINGS,
@@ -27,8 +24,7 @@ from warpgan.symmetry import SymmetryRefinement
 if TYPE_CHECKING:
     from warpgan.initial_fill import Branch
 
-FORMAT = "warpgan-svinet"
-FORMAT_VERSION = 1
+KIND = FileKind("warpgan-svinet", 1, "an SVINet")
 OUTPUTS = ("view", "residual")
 MODULATIONS = ("mapping", "index", "constant", "none")
 RELEASED_UP_INDICES = ((9, 10, 11), (11, 12, 13), (13, 13, 13))
@@ -167,26 +163,10 @@ def save_svinet(svinet: SVINet, path: str | Path, *, dtype: torch.dtype = torch.
     Raises:
         ValueError: another ending, or an SVINet without the arguments that rebuild it.
     """
-    path = _weights_path(path)
     if svinet.arguments is None:
         raise ValueError("this SVINet does not know its arguments; make it with build_svinet")
-    description = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "arguments": svinet.arguments,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        name: (value.to(dtype) if value.is_floating_point() else value).detach().contiguous().cpu()
-        for name, value in svinet.network.state_dict().items()
-    }
-    partial = path.with_name(path.name + ".partial")
-    save_file(state, partial, metadata={"format": FORMAT})
-    beside = path.with_suffix(".json")
-    partial_json = beside.with_name(beside.name + ".partial")
-    partial_json.write_text(json.dumps(description, indent=1) + "\n")
-    os.replace(partial, path)
-    os.replace(partial_json, beside)
+    description = {"arguments": svinet.arguments}
+    save_described(path, svinet.network.state_dict(), description, kind=KIND, dtype=dtype)
 
 
 def load_svinet(path: str | Path, *, device: str | torch.device = "cpu") -> SVINet:
@@ -196,31 +176,12 @@ def load_svinet(path: str | Path, *, device: str | torch.device = "cpu") -> SVIN
         FileNotFoundError: the weights or the description beside them are not there.
         ValueError: not an SVINet file, another format version, or weights that do not fit.
     """
-    path = _weights_path(path)
-    beside = path.with_suffix(".json")
-    for needed in (path, beside):
-        if not needed.is_file():
-            raise FileNotFoundError(
-                f"{needed}: no such file; a saved SVINet is {path.name} and {beside.name} in one "
-                "folder"
-            )
-    arguments = _read_arguments(beside)
+    description, state = load_described(path, kind=KIND)
     try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
-    try:
-        svinet = build_svinet(**arguments)
+        svinet = build_svinet(**description["arguments"])
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{beside}: arguments do not fit SVINet ({error})") from error
-    own = svinet.network.state_dict()
-    wrong = sorted(own.keys() ^ state.keys())
-    wrong += sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
-    if wrong:
-        raise ValueError(
-            f"{path}: {len(wrong)} tensors do not fit the SVINet that {beside.name} describes, "
-            f"first: {wrong[:3]}"
-        )
+        raise ValueError(f"{path}: arguments beside it do not fit SVINet ({error})") from error
+    check_fit(path, svinet.network.state_dict(), state, kind=KIND)
     svinet.network.load_state_dict(state)
     return svinet.requires_grad_(False).eval().to(device)
 
@@ -250,27 +211,3 @@ def _style_codes(modulation: str, arguments: dict) -> nn.Module | None:
     if modulation == "index":
         return IndexedCodes(indices)
     return MappedCodes(indices, num_ws=num_ws, w_dim=w_dim)
-
-
-def _weights_path(path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: expected a name ending in .safetensors")
-    return path
-
-
-def _read_arguments(path: Path) -> dict:
-    try:
-        description = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise ValueError(f"{path}: does not describe an SVINet (format {FORMAT!r} expected)")
-    if description.get("format_version") != FORMAT_VERSION:
-        raise ValueError(
-            f"{path}: format version {description.get('format_version')!r}, this code reads "
-            f"{FORMAT_VERSION}"
-        )
-    if not isinstance(description.get("arguments"), dict):
-        raise ValueError(f"{path}: no arguments of build_svinet inside")
-    return description["arguments"]

@@ -11,11 +11,13 @@ from warpgan.config import (
     PathSettings,
     RunSettings,
     ScaleSettings,
+    check_choices,
+    check_least,
 )
 
 REWARPED = ("prediction", "fill")
 POSE_LAWS = ("labels", "uniform")
-INVERTED_FROM = ("encoder", "truth")
+CODE_SOURCES = ("encoder", "truth")
 
 
 @dataclass
@@ -105,41 +107,39 @@ def check_svinet_config(config: SVINetTrainConfig) -> None:
         ValueError: If a value is out of range; the message names the key and what is expected.
     """
     train, views = config.train, config.views
-    choices = {
-        "train.mixed_precision": (train.mixed_precision, ("no", "bf16", "fp16")),
-        "train.schedule": (train.schedule, ("constant", "cosine")),
-        "train.rewarped": (train.rewarped, REWARPED),
-        "eval.protocol": (config.eval.protocol, ("same_view", "multi_view")),
-        "views.poses": (views.poses, POSE_LAWS),
-        "views.synthetic_codes": (views.synthetic_codes, INVERTED_FROM),
-    }
-    for key, (value, known) in choices.items():
-        if value not in known:
-            raise ValueError(f"{key}={value} is not known; choose one of {', '.join(known)}")
-    least = {
-        "train.steps": (train.steps, 1),
-        "train.batch_size": (train.batch_size, 1),
-        "train.synthetic_batch_size": (train.synthetic_batch_size, 1),
-        "train.accumulation": (train.accumulation, 1),
-        "train.warmup_steps": (train.warmup_steps, 0),
-        "train.learning_rate": (train.learning_rate, 0.0),
-        "train.discriminator_learning_rate": (train.discriminator_learning_rate, 0.0),
-        "train.gradient_clip": (train.gradient_clip, 1e-12),
-        "train.workers": (train.workers, 0),
-        "train.log_every": (train.log_every, 1),
-        "train.image_every": (train.image_every, 0),
-        "train.checkpoint_every": (train.checkpoint_every, 1),
-        "train.keep_checkpoints": (train.keep_checkpoints, 1),
-        "eval.every": (config.eval.every, 0),
-        "eval.count": (config.eval.count, 1),
-        "eval.batch_size": (config.eval.batch_size, 1),
-        "eval.pictures": (config.eval.pictures, 0),
-        "data.portraits": (config.data.portraits, 1),
-        "views.synthetic_pairs": (views.synthetic_pairs, 1),
-    }
-    for key, (value, limit) in least.items():
-        if value is not None and not value >= limit:
-            raise ValueError(f"{key}={value} must be at least {limit:g}")
+    check_choices(
+        {
+            "train.mixed_precision": (train.mixed_precision, ("no", "bf16", "fp16")),
+            "train.schedule": (train.schedule, ("constant", "cosine")),
+            "train.rewarped": (train.rewarped, REWARPED),
+            "eval.protocol": (config.eval.protocol, ("same_view", "multi_view")),
+            "views.poses": (views.poses, POSE_LAWS),
+            "views.synthetic_codes": (views.synthetic_codes, CODE_SOURCES),
+        }
+    )
+    check_least(
+        {
+            "train.steps": (train.steps, 1),
+            "train.batch_size": (train.batch_size, 1),
+            "train.synthetic_batch_size": (train.synthetic_batch_size, 1),
+            "train.accumulation": (train.accumulation, 1),
+            "train.warmup_steps": (train.warmup_steps, 0),
+            "train.learning_rate": (train.learning_rate, 0.0),
+            "train.discriminator_learning_rate": (train.discriminator_learning_rate, 0.0),
+            "train.gradient_clip": (train.gradient_clip, 1e-12),
+            "train.workers": (train.workers, 0),
+            "train.log_every": (train.log_every, 1),
+            "train.image_every": (train.image_every, 0),
+            "train.checkpoint_every": (train.checkpoint_every, 1),
+            "train.keep_checkpoints": (train.keep_checkpoints, 1),
+            "eval.every": (config.eval.every, 0),
+            "eval.count": (config.eval.count, 1),
+            "eval.batch_size": (config.eval.batch_size, 1),
+            "eval.pictures": (config.eval.pictures, 0),
+            "data.portraits": (config.data.portraits, 1),
+            "views.synthetic_pairs": (views.synthetic_pairs, 1),
+        }
+    )
     if config.scale.image_size % 8:
         raise ValueError(f"scale.image_size={config.scale.image_size} must divide by 8")
     if train.ema_decay is not None and not 0 <= train.ema_decay < 1:

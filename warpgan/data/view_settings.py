@@ -5,10 +5,15 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from warpgan.config import DataSettings, PathSettings, ScaleSettings
+from warpgan.config import (
+    DataSettings,
+    PathSettings,
+    ScaleSettings,
+    check_choices,
+    check_least,
+)
+from warpgan.svinet_config import CODE_SOURCES, POSE_LAWS
 
-POSE_LAWS = ("labels", "uniform")
-CODE_SOURCES = ("encoder", "truth")
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -64,26 +69,24 @@ def check_precompute_config(config: PrecomputeConfig, *, processes: int = 1) -> 
         ValueError: A value is out of range; the message names the key and what is expected.
     """
     views, data = config.views, config.data
-    least = {
-        "views.photos": (views.photos, 0),
-        "views.novel_views": (views.novel_views, 1),
-        "views.synthetic_pairs": (views.synthetic_pairs, 0),
-        "views.shard_size": (views.shard_size, 1),
-        "views.batch_size": (views.batch_size, 1),
-        "views.workers": (views.workers, 1),
-        "data.portraits": (data.portraits, 1),
-    }
-    for key, (value, limit) in least.items():
-        if value is not None and value < limit:
-            raise ValueError(f"{key}={value} must be at least {limit}")
-    choices = {
-        "views.poses": (views.poses, POSE_LAWS),
-        "views.synthetic_codes": (views.synthetic_codes, CODE_SOURCES),
-        "views.device": (views.device, DEVICES),
-    }
-    for key, (value, known) in choices.items():
-        if value not in known:
-            raise ValueError(f"{key}={value} is not known; choose one of {', '.join(known)}")
+    check_least(
+        {
+            "views.photos": (views.photos, 0),
+            "views.novel_views": (views.novel_views, 1),
+            "views.synthetic_pairs": (views.synthetic_pairs, 0),
+            "views.shard_size": (views.shard_size, 1),
+            "views.batch_size": (views.batch_size, 1),
+            "views.workers": (views.workers, 1),
+            "data.portraits": (data.portraits, 1),
+        }
+    )
+    check_choices(
+        {
+            "views.poses": (views.poses, POSE_LAWS),
+            "views.synthetic_codes": (views.synthetic_codes, CODE_SOURCES),
+            "views.device": (views.device, DEVICES),
+        }
+    )
     if views.photos == 0 and views.synthetic_pairs == 0:
         raise ValueError("views.photos=0 and views.synthetic_pairs=0: there is nothing to make")
     if processes > 1 and views.workers > 1:

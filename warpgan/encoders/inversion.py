@@ -5,22 +5,18 @@ A saved encoder is two files: `NAME.safetensors` with the weights and the mean l
 config.
 """
 
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from warpgan.described_weights import FileKind, check_fit, load_described, save_described
 from warpgan.encoders.psp import PspEncoder
 from warpgan.encoders.swin import SwinPyramidEncoder
 
-FORMAT = "warpgan-encoder"
-FORMAT_VERSION = 1
+KIND = FileKind("warpgan-encoder", 1, "an encoder")
 ENCODERS: dict[str, Callable[..., nn.Module]] = {
     SwinPyramidEncoder.kind: SwinPyramidEncoder,
     PspEncoder.kind: PspEncoder,
@@ -103,25 +99,8 @@ def save_encoder(
         path: name ending in `.safetensors`.
         dtype: how weights are stored; float16 halves the file. They load as float32.
     """
-    path = _weights_path(path)
-    description = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "kind": model.encoder.kind,
-        "arguments": model.encoder.arguments,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        name: (value.to(dtype) if value.is_floating_point() else value).detach().contiguous().cpu()
-        for name, value in model.state_dict().items()
-    }
-    partial = path.with_name(path.name + ".partial")
-    save_file(state, partial, metadata={"format": FORMAT})
-    beside = path.with_suffix(".json")
-    partial_json = beside.with_name(beside.name + ".partial")
-    partial_json.write_text(json.dumps(description, indent=1) + "\n")
-    os.replace(partial, path)
-    os.replace(partial_json, beside)
+    description = {"kind": model.encoder.kind, "arguments": model.encoder.arguments}
+    save_described(path, model.state_dict(), description, kind=KIND, dtype=dtype)
 
 
 def load_encoder(path: str | Path, *, device: str | torch.device = "cpu") -> InversionEncoder:
@@ -131,61 +110,17 @@ def load_encoder(path: str | Path, *, device: str | torch.device = "cpu") -> Inv
         FileNotFoundError: the weights or the description beside them are not there.
         ValueError: not an encoder file, another format version, or weights that do not fit.
     """
-    path = _weights_path(path)
-    beside = path.with_suffix(".json")
-    for needed in (path, beside):
-        if not needed.is_file():
-            raise FileNotFoundError(
-                f"{needed}: no such file; a saved encoder is {path.name} and {beside.name} in one "
-                "folder"
-            )
-    description = _read_description(beside)
-    try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+    description, state = load_described(path, kind=KIND)
+    kind = description.get("kind")
+    if kind not in ENCODERS:
+        raise ValueError(f"{path}: encoder kind {kind!r} beside it, known: {sorted(ENCODERS)}")
     if "latent_avg" not in state:
         raise ValueError(f"{path}: no mean latent inside; it was not written by save_encoder")
     try:
-        encoder = ENCODERS[description["kind"]](**description["arguments"])
+        encoder = ENCODERS[kind](**description["arguments"])
         model = InversionEncoder(encoder, state["latent_avg"])
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{beside}: arguments do not fit the encoder ({error})") from error
-    own = model.state_dict()
-    wrong = sorted(own.keys() ^ state.keys())
-    wrong += sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
-    if wrong:
-        raise ValueError(
-            f"{path}: {len(wrong)} tensors do not fit the encoder that {beside.name} describes, "
-            f"first: {wrong[:3]}"
-        )
+        raise ValueError(f"{path}: arguments beside it do not fit the encoder ({error})") from error
+    check_fit(path, model.state_dict(), state, kind=KIND)
     model.load_state_dict(state)
     return model.requires_grad_(False).eval().to(device)
-
-
-def _weights_path(path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: expected a name ending in .safetensors")
-    return path
-
-
-def _read_description(path: Path) -> dict:
-    try:
-        description = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise ValueError(f"{path}: does not describe an encoder (format {FORMAT!r} expected)")
-    if description.get("format_version") != FORMAT_VERSION:
-        raise ValueError(
-            f"{path}: format version {description.get('format_version')!r}, this code reads "
-            f"{FORMAT_VERSION}"
-        )
-    if description.get("kind") not in ENCODERS:
-        raise ValueError(
-            f"{path}: encoder kind {description.get('kind')!r}, known: {sorted(ENCODERS)}"
-        )
-    if not isinstance(description.get("arguments"), dict):
-        raise ValueError(f"{path}: no constructor arguments inside")
-    return description

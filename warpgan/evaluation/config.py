@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from warpgan.config import PathSettings
+from warpgan.config import PathSettings, check_choices, check_least
 from warpgan.evaluation.items import PROTOCOLS
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -66,23 +66,21 @@ def check_config(config: EvaluateConfig) -> None:
         ValueError: if a value is out of range; the message names the key and what is expected.
     """
     settings = config.evaluate
-    least = {
-        "evaluate.batch_size": (settings.batch_size, 1),
-        "evaluate.count": (settings.count, 1),
-        "evaluate.resamples": (settings.resamples, 100),
-        "evaluate.pictures": (settings.pictures, 0),
-        "data.portraits": (config.data.portraits, 1),
-    }
-    for key, (value, limit) in least.items():
-        if value is not None and value < limit:
-            raise ValueError(f"{key}={value} must be at least {limit}")
-    choices = {
-        "evaluate.protocol": (settings.protocol, PROTOCOLS),
-        "evaluate.device": (settings.device, DEVICES),
-    }
-    for key, (value, known) in choices.items():
-        if value not in known:
-            raise ValueError(f"{key}={value} is not known; choose one of {', '.join(known)}")
+    check_least(
+        {
+            "evaluate.batch_size": (settings.batch_size, 1),
+            "evaluate.count": (settings.count, 1),
+            "evaluate.resamples": (settings.resamples, 100),
+            "evaluate.pictures": (settings.pictures, 0),
+            "data.portraits": (config.data.portraits, 1),
+        }
+    )
+    check_choices(
+        {
+            "evaluate.protocol": (settings.protocol, PROTOCOLS),
+            "evaluate.device": (settings.device, DEVICES),
+        }
+    )
     if not config.method:
         raise ValueError("no method chosen; give for example 'method=[encoder,mean_latent]'")
     if settings.reference is not None and settings.reference not in config.method:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from warpgan.data.view_pairs import RealViews, SyntheticViews
 from warpgan.initial_fill import Branch, both_branches
 from warpgan.losses.inpainting import InpaintedViews, SVINetLosses
-from warpgan.losses.rewarp import rewarp_branches
+from warpgan.losses.rewarp import rewarp_branches, rewarped_image
 from warpgan.warp import WarpOptions
 
 
@@ -82,7 +82,7 @@ class InpaintingPasses(nn.Module):
             target_ray_length=views.novel_ray_length,
         )  # fmt: skip
         novel_prediction = self._inpaint(first, views.ws)
-        back = novel_prediction if self.rewarped == "prediction" else first[0].filled
+        back = rewarped_image(self.rewarped, prediction=novel_prediction, fill=first[0].filled)
         second = rewarp_branches(
             back,
             novel_ray_length=views.novel_ray_length,
