@@ -14,6 +14,6 @@ import torch
 from warpgan.svinet import load_svinet, save_svinet
 
 svinet = load_svinet("runs/svinet_mini/svinet.safetensors")
-save_svinet(svinet, "warpgan/assets/svinet_mini.safetensors", dtype=torch.float16)
+save_svinet(svinet, "warpgan/assets/svinet_mini.safetensors", dtype=torch.int8)
 PY
 python -m warpgan.weights hash

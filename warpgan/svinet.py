@@ -158,7 +158,8 @@ def save_svinet(svinet: SVINet, path: str | Path, *, dtype: torch.dtype = torch.
     Args:
         svinet: made by `build_svinet`.
         path: name ending in `.safetensors`.
-        dtype: how weights are stored; float16 halves the file. They load as float32.
+        dtype: how weights are stored; float16 halves the file, int8 quarters it. They load as
+            float32.
 
     Raises:
         ValueError: another ending, or an SVINet without the arguments that rebuild it.

@@ -428,3 +428,21 @@ def test_a_residual_network_comes_back_and_is_no_released_one(tmp_path):
     assert load_svinet(tmp_path / "net.safetensors").network.residual
     with pytest.raises(ValueError, match="output='residual'"):
         export_released_state(svinet)
+
+
+def test_stored_as_int8_a_network_is_nearly_the_same_and_a_quarter_as_large(tmp_path):
+    torch.manual_seed(0)
+    svinet = build_svinet(num_ws=5, w_dim=12, width=8, blocks=2, **INDICES).eval()
+    sizes = {}
+    for dtype in (torch.float32, torch.int8):
+        save_svinet(svinet, tmp_path / "net.safetensors", dtype=dtype)
+        sizes[dtype] = (tmp_path / "net.safetensors").stat().st_size
+    assert sizes[torch.int8] < 0.45 * sizes[torch.float32]
+    back = load_svinet(tmp_path / "net.safetensors").network.state_dict()
+    for name, value in svinet.network.state_dict().items():
+        if value.ndim > 1 and value.numel() >= 1024:
+            rows = value.squeeze(0).flatten(1) if value.shape[0] == 1 else value.flatten(1)
+            error = (back[name].reshape(rows.shape) - rows).abs().amax(1)
+            assert (error <= 0.005 * rows.abs().amax(1)).all(), name
+        else:
+            torch.testing.assert_close(back[name].double(), value.double(), atol=1e-3, rtol=1e-3)
