@@ -17,7 +17,7 @@ RUNS="${RUNS:-runs}"
 VIEWS="${VIEWS:-cache/views/mini}"
 
 # The views of all runs, made once; photos are drawn from the same portraits.
-python -m warpgan.precompute encoder="$ENCODER" out="$VIEWS"
+python -m warpgan.precompute views.encoder="$ENCODER" cache_dir="$VIEWS"
 
 methods=("method=[]"
   "+method.row_A={_target_: warpgan.methods.build.encoder, _partial_: true}"
