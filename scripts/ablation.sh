@@ -28,11 +28,10 @@ for seed in $SEEDS; do
     name="ablation_${row}_seed${seed}"
     choice=(ablation="$row")
     [ "$row" = nostyle ] && choice=(ablation=G svinet=nostyle svinet.output=residual)
-    if [ ! -f "$RUNS/$name/svinet.safetensors" ]; then
-      python -m warpgan.train_svinet "${choice[@]}" run.name="$name" run.seed="$seed" \
-        paths.runs="$RUNS" train.steps="$STEPS" views.cache="$VIEWS" views.encoder="$ENCODER" \
-        train.mixed_precision=bf16 eval.every=0 train.image_every=0 train.log_every=50
-    fi
+    # A finished run ends at once; one of other STEPS is refused, so that all rows have equal steps.
+    python -m warpgan.train_svinet "${choice[@]}" run.name="$name" run.seed="$seed" \
+      paths.runs="$RUNS" train.steps="$STEPS" views.cache="$VIEWS" views.encoder="$ENCODER" \
+      train.mixed_precision=bf16 eval.every=0 train.image_every=0 train.log_every=50
     method="row_${row}_seed${seed}"
     methods+=("+method.$method={_target_: warpgan.methods.build.warpgan, _partial_: true, svinet: $RUNS/$name}"
       "+geometry@method.$method.geometry=mini")

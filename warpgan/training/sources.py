@@ -42,11 +42,12 @@ def open_training_images(config: TrainConfig) -> ImageFolder:
     )
 
 
-def open_held_out_images(config: TrainConfig) -> ImageFolder | None:
+def open_held_out_images(config: TrainConfig, *, split: str = "celebahq") -> ImageFolder | None:
     """Open ``eval.path``, or held-out portraits where training uses portraits.
 
     Args:
         config: The resolved config.
+        split: Of the portraits that are made where there is no path.
 
     Returns:
         The images, or None where ``eval.every=0`` or there are none.
@@ -63,7 +64,7 @@ def open_held_out_images(config: TrainConfig) -> ImageFolder | None:
             _log.warning("eval.path is not set: training without validation")
             return None
         path = portraits_folder(
-            Path(config.paths.cache), split="celebahq", count=evaluation.count,
+            Path(config.paths.cache), split=split, count=evaluation.count,
             seed=HELD_OUT_SEED, size=size,
         )  # fmt: skip
     labels = evaluation.labels if evaluation.path is not None else None

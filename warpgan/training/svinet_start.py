@@ -1,6 +1,5 @@
 """Everything that SVINet's training builds before step 0, cheap checks first."""
 
-import logging
 from pathlib import Path
 
 import torch
@@ -21,10 +20,9 @@ from warpgan.training.ema import WeightAverage
 from warpgan.training.order import micro_batch_size
 from warpgan.training.seeding import fold_seed
 from warpgan.training.sources import (
-    HELD_OUT_SEED,
     check_paths,
+    open_held_out_images,
     open_training_images,
-    portraits_folder,
 )
 from warpgan.training.svinet_loop import SVINetTraining
 from warpgan.training.svinet_sources import (
@@ -42,7 +40,6 @@ from warpgan.training.svinet_validation import HeldOut, pair_held_out
 from warpgan.view_maker import UniformPoses, ViewMaker
 
 RANDOM = "random"
-_log = logging.getLogger(__name__)
 
 
 def read_svinet_config(config: DictConfig) -> SVINetTrainConfig:
@@ -215,18 +212,7 @@ def open_held_out_views(settings: SVINetTrainConfig) -> HeldOut | None:
     Raises:
         ValueError: If anything is wrong with the photos.
     """
-    evaluation, size = settings.eval, settings.scale.image_size
-    if evaluation.every == 0:
-        return None
-    path = evaluation.path
-    if path is None:
-        if settings.data.path is not None or settings.data.portraits is None:
-            _log.warning("eval.path is not set: training without validation")
-            return None
-        path = portraits_folder(
-            Path(settings.paths.cache), count=evaluation.count, seed=HELD_OUT_SEED, size=size,
-            split="mead" if evaluation.protocol == "multi_view" else "celebahq",
-        )  # fmt: skip
-    labels = evaluation.labels if evaluation.path is not None else None
-    photos = ImageFolder(Path(path).expanduser(), labels=labels, size=size)
-    return pair_held_out(photos, protocol=evaluation.protocol)
+    protocol = settings.eval.protocol
+    split = "mead" if protocol == "multi_view" else "celebahq"
+    photos = open_held_out_images(settings, split=split)
+    return None if photos is None else pair_held_out(photos, protocol=protocol)
