@@ -94,7 +94,7 @@ def test_damaged_own_format(small):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
         (b"\x89PNG\r\n\x1a\n0000", "a PNG image"),
         (b"\xff\xd8\xff\xe0abc", "a JPEG image"),
-        (gzip.compress(b"x"), "gzip-compressed"),
+        (gzip.compress(b"x", mtime=0), "gzip-compressed"),
         (b"\x00\x01\x02\x03" * 99, "of an unknown kind"),
     ],
 )
