@@ -39,5 +39,6 @@ for seed in $SEEDS; do
 done
 
 python -m warpgan.evaluate run.name=ablation paths.runs="$RUNS" evaluate.protocol=multi_view \
-  evaluate.encoder="$ENCODER" data.portraits="$PEOPLE" evaluate.pictures=0 "${methods[@]}"
+  evaluate.encoder="$ENCODER" data.portraits="$PEOPLE" evaluate.pictures=0 metrics.registered=false \
+  evaluate.save_views=false "${methods[@]}"
 python -m warpgan.ablation_table "$RUNS/ablation" --reference G

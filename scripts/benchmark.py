@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py generator --threads 2
     python scripts/benchmark.py svinet --threads 1        warp, synthesize, train: --help tells more
+    python scripts/benchmark.py metrics --threads 1       loading and feature nets of an evaluation
 
 Seconds depend on the machine and on what else runs there. Efficiency does so less: it is the
 arithmetic of a stage over its time, relative to the rate of a 3x3 convolution of 256 to 256
@@ -13,6 +14,7 @@ import os
 import statistics
 from collections.abc import Callable
 
+import benchmark_metrics
 import benchmark_svinet
 import benchmark_warpgan
 import torch
@@ -165,6 +167,7 @@ def main() -> None:
     generator.add_argument("--rays", type=int, default=128, help="rays a side")
     generator.add_argument("--kernels", choices=eg3d.KERNEL_CHOICES, default="auto")
     generator.set_defaults(run=benchmark_generator)
+    benchmark_metrics.register(commands)
     benchmark_svinet.register(commands)
     benchmark_warpgan.register(commands)
     arguments = parser.parse_args()

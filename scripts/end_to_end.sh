@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One short run of the whole chain, on real entry points: portraits -> encoder training, interrupted
-# and continued -> views -> SVINet training -> evaluation -> novel views. Numbers mean nothing here;
+# and continued -> views -> SVINet training -> novel views -> evaluations -> tables. Numbers mean nothing here;
 # that every part runs does.
 #   bash scripts/end_to_end.sh [FOLDER]      default: a temporary folder, removed at the end
 set -euo pipefail
@@ -43,8 +43,12 @@ python -m warpgan.synthesize "$out/photos" "$out/novel" --count 1 --encoder "$en
   --svinet "$out/short_svinet" --yaw -20 20 --orbit 3
 python -m warpgan.evaluate run.name=views "paths.runs=$out" "paths.cache=$out/cache" \
   "evaluate.encoder=$encoder" generator=eg3d_mini evaluate.protocol=multi_view data.portraits=2 \
-  evaluate.resamples=200 'method=[encoder,warp,warp_fill,warpgan]' \
-  "method.warpgan.svinet=$out/short_svinet"
+  evaluate.resamples=200 evaluate.orbit_frames=3 baselines.step_scale=.005 \
+  'method=[encoder,warp,warp_fill,warpgan,pti,hfgi3d]' "method.warpgan.svinet=$out/short_svinet"
+python -m warpgan.evaluate run.name=novel_cameras "paths.runs=$out" "paths.cache=$out/cache" \
+  "evaluate.encoder=$encoder" generator=eg3d_mini evaluate.protocol=novel_view data.portraits=2 \
+  evaluate.resamples=200 'method=[encoder,generator_samples]'
+python -m warpgan.tables "$out/views" "$out/novel_cameras" --out "$out/tables" --reference encoder
 test -s "$out/inversions.png" && test -s "$out/evaluation/summary.json"
-test -s "$out/novel/sheet.png" && test -s "$out/views/table.md"
+test -s "$out/novel/sheet.png" && test -s "$out/tables/report.html"
 echo "end to end: done"

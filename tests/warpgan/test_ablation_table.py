@@ -11,8 +11,7 @@ from warpgan import ablation_table
 from warpgan.evaluation.ablation import ALL, read_ablation, summarise_ablation
 from warpgan.evaluation.interval_plot import Mark, Panel, interval_plot
 from warpgan.evaluation.items import Row
-from warpgan.evaluation.measures import Measured
-from warpgan.evaluation.records import Records
+from warpgan.evaluation.records import Part, Records
 from warpgan.metrics.bootstrap import Interval, mean_interval
 
 COLUMNS = ("psnr", "net", "psnr_occluded")
@@ -30,16 +29,18 @@ def write_row(folder: Path, name: str, *, seed: int, rows=IMAGES, **settings) ->
     rng = np.random.default_rng(seed)
     values = {column: rng.normal(20, 2, len(rows)) for column in COLUMNS}
     values["psnr_occluded"][NO_OCCLUDED] = np.nan
-    records = Records(folder / name, columns=COLUMNS, identity=())
+    records = Records(folder / name, columns=COLUMNS, features=())
     note = {
         "data": {"name": "a world"},
         "metrics": list(COLUMNS),
         "files": {"f": name},
         "method": name,
     }
-    records.open(note | settings, batches=[len(rows)])
-    measured = Measured(values=values, embeddings={})
-    records.append(rows, measured, start=0, total=len(rows), seconds={})
+    records.open(note | settings)
+    nothing = np.zeros(len(rows))
+    part = Part(values, {}, nothing, nothing, nothing, [""] * len(rows))
+    records.write(0, rows, part)
+    records.finish([rows], [[row.source for row in rows]])
     return values
 
 

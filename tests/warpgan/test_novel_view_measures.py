@@ -20,8 +20,9 @@ from warpgan.data.portraits.splits import SplitSettings, person_seed, write_spli
 from warpgan.evaluation import photos as photos_module
 from warpgan.evaluation.config import EvaluationData
 from warpgan.evaluation.items import Row, build_items, yaw_group
-from warpgan.evaluation.measures import MetricSuite
+from warpgan.evaluation.measures import Compared, Known, MetricSuite
 from warpgan.evaluation.photos import open_photos
+from warpgan.evaluation.records import Records
 from warpgan.evaluation.sheet import OCCLUDED_COLOUR
 from warpgan.evaluation.summary import (
     MethodResult,
@@ -124,8 +125,22 @@ def test_lpips_takes_a_weight():
     assert (torch.minimum(*halves) < whole).all() and (whole < torch.maximum(*halves)).all()
 
 
+def compared(images: torch.Tensor, photos: torch.Tensor, visible: torch.Tensor) -> Compared:
+    count = len(images)
+    cameras = torch.zeros(count, 25)
+    return Compared(
+        images=images,
+        cameras=cameras,
+        references=photos,
+        reference_cameras=cameras,
+        reference_of=torch.arange(count),
+        failed=torch.zeros(count, dtype=torch.bool),
+        visible=visible,
+    )
+
+
 def test_suite_measures_each_kind_of_pixel(net):
-    suite = MetricSuite(perceptual=[net]).with_visibility()
+    suite = MetricSuite(perceptual=[net]).for_data(Known(visibility=True))
     assert suite.columns == (
         "psnr", "ssim", "halves",
         "psnr_visible", "psnr_occluded", "halves_visible", "halves_occluded",
@@ -136,7 +151,7 @@ def test_suite_measures_each_kind_of_pixel(net):
     visible = torch.zeros(3, 1, 16, 16, dtype=torch.bool)
     visible[0, ..., :4], visible[2] = True, True
     images = photos + torch.where(visible, 0.2, 0.02)
-    found = suite.measure(images, photos, torch.zeros(3, 25), visible=visible).values
+    found = suite.measure(compared(images, photos, visible)).values
     assert list(found) == list(suite.columns)
     # .2 of a range of 2 is 20 dB, .02 is 40 dB
     assert np.allclose(found["psnr_visible"], [20, np.nan, 20], equal_nan=True)
@@ -144,7 +159,7 @@ def test_suite_measures_each_kind_of_pixel(net):
     assert np.isclose(found["psnr"][0], -10 * np.log10(0.01 / 4 + 1e-4 * 3 / 4))
     assert found["psnr_visible"][2] == pytest.approx(found["psnr"][2])
     assert found["halves_occluded"][1] == pytest.approx(found["halves"][1])
-    exact = suite.measure(photos, photos, torch.zeros(3, 25), visible=visible).values
+    exact = suite.measure(compared(photos, photos, visible)).values
     assert exact["psnr_visible"][0] == PSNR_CEILING and np.isnan(exact["psnr_visible"][1])
 
 
@@ -217,7 +232,7 @@ def result(name: str, rows: list[Row], values: dict[str, np.ndarray]) -> MethodR
                 mean_interval(numbers[used], groups=owners, resamples=200) if used else None
             )
     metrics = found.pop("all")
-    return MethodResult(name, tuple(rows), values, metrics, {}, found, 0.1, 0.1)
+    return MethodResult(name, tuple(rows), values, metrics, {}, found, {}, 0.1, 0.1, None, {})
 
 
 def test_views_are_grouped_by_their_nominal_yaw():
@@ -230,7 +245,7 @@ def test_views_are_grouped_by_their_nominal_yaw():
 
 
 def test_rows_without_pixels_of_a_kind_are_left_out_and_counted():
-    suite = MetricSuite().with_visibility()
+    suite = MetricSuite().for_data(Known(visibility=True))
     rows = [row(person, yaw) for person in range(3) for yaw in (-30.0, 60.0)]
     rng = np.random.default_rng(0)
     gaps = np.array([np.nan, 0, 0, 0, np.nan, 0])
@@ -321,14 +336,30 @@ def test_command_splits_novel_views(mead, run_folder):
     assert near_colour.sum() > SIZE * SIZE / 4
 
 
-def test_an_interrupted_evaluation_of_novel_views_continues_to_the_same_bytes(mead, run_folder):
-    whole = run(mead, run_folder, name="whole") / "encoder" / "rows.csv"
-    part = run(mead, run_folder, name="part") / "encoder"
-    text = (part / "rows.csv").read_text()
-    (part / "rows.csv").write_text("".join(text.splitlines(keepends=True)[:7]))
+def test_an_interrupted_evaluation_of_novel_views_continues_to_the_same_bytes(
+    mead, run_folder, monkeypatch
+):
+    whole = run(mead, run_folder, name="whole")
+    write, written = Records.write, []
+
+    def stop_at_the_third(self, batch, rows, part):
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        written.append(batch)
+        write(self, batch, rows, part)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Records, "write", stop_at_the_third)
+        run(mead, run_folder, name="part")
     shutil.rmtree(mead / "visibility")
-    assert run(mead, run_folder, name="part") / "encoder" == part
-    assert (part / "rows.csv").read_bytes() == whole.read_bytes()
+    part = run(mead, run_folder, name="part")
+    for name in ("encoder/rows.csv", "mean_latent/rows.csv"):
+        assert (part / name).read_bytes() == (whole / name).read_bytes()
+    views = sorted(path.name for path in (whole / "encoder" / "views").iterdir())
+    assert len(views) == 4 * PEOPLE
+    for name in views:
+        one, two = (out / "encoder" / "views" / name for out in (whole, part))
+        assert one.read_bytes() == two.read_bytes()
 
 
 def test_depths_are_found_by_photo(mead):

@@ -122,7 +122,7 @@ def read_ablation(folder: Path, *, expected: Sequence[str] = ()) -> Ablation:
         read = []
         for path in by_seed.values():
             _refuse_other_settings(path, _settings(path), first, settings)
-            here, values = Records(path, columns=columns, identity=()).read_rows()
+            here, values = Records(path, columns=columns, features=()).read_rows()
             images = images or here
             _refuse_other_images(path, here, first, images)
             read.append(values)

@@ -33,6 +33,10 @@ class EvaluationSettings:
     resamples: int = 10_000
     pictures: int = 4
     novel_yaws: list[float] = field(default_factory=lambda: [-30.0, 30.0])
+    cameras: str | None = None
+    save_views: bool = True
+    timing: int = 0
+    orbit_frames: int = 0
 
 
 @dataclass
@@ -56,6 +60,7 @@ class EvaluateConfig:
     data: EvaluationData = field(default_factory=EvaluationData)
     generator: Any = None
     method: dict[str, Any] = field(default_factory=dict)
+    baselines: Any = None
     metrics: Any = MISSING
 
 
@@ -72,6 +77,8 @@ def check_config(config: EvaluateConfig) -> None:
             "evaluate.count": (settings.count, 1),
             "evaluate.resamples": (settings.resamples, 100),
             "evaluate.pictures": (settings.pictures, 0),
+            "evaluate.timing": (settings.timing, 0),
+            "evaluate.orbit_frames": (settings.orbit_frames, 0),
             "data.portraits": (config.data.portraits, 1),
         }
     )

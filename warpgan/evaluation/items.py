@@ -1,49 +1,55 @@
-"""Which photo goes into a method, and which photos its views are compared with.
+"""Which photo goes into a method, and what its views are compared with.
 
 * ``same_view``: every photo is its own target, seen from its own camera.
 * ``multi_view``: images in one folder are one person; the most frontal one goes in, all others are
   targets. Left and right are read off the cameras, never off the folder's names.
+* ``novel_view``: every photo is seen from cameras of a published list. There is no true view:
+  identity and set distances compare with the photo that went in.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+import torch
 from torch import Tensor
 
 from warpgan.cameras import yaw_pitch
 
-PROTOCOLS = ("same_view", "multi_view")
+PROTOCOLS = ("same_view", "multi_view", "novel_view")
 NOMINAL_YAWS = (-90, -60, -30, 0, 30, 60, 90)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Item:
-    """One inversion and its targets; numbers are places in the data set.
+    """One inversion and its ``V`` views; numbers are places in the data set.
 
     Attributes:
         person: who it is.
         source: the photo that goes in.
-        targets: the photos that its views are compared with.
-        views: the view each target shows, the same words for all people.
+        cameras: ``[V, 25]``, what the views are rendered from.
+        views: the view each shows, the same words for all people.
+        targets: the photos that the views are compared with; ``None`` where no true view exists.
     """
 
     person: str
     source: int
-    targets: tuple[int, ...]
+    cameras: Tensor
     views: tuple[str, ...]
+    targets: tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One compared image: an item's target.
+    """One compared image: an item's view.
 
     Attributes:
-        name: of the target image.
+        name: of the target image, or ``SOURCE@K`` of the K-th view without one.
         source: name of the photo that went in.
         person: who it is.
         view: the view's word.
-        yaw: of the target's camera, degrees, > 0 at the subject's left.
+        yaw: of the view's camera, degrees, > 0 at the subject's left.
         pitch: degrees, > 0 above.
     """
 
@@ -56,7 +62,12 @@ class Row:
 
 
 def build_items(
-    names: Sequence[str], labels: Tensor, *, protocol: str, count: int | None = None
+    names: Sequence[str],
+    labels: Tensor,
+    *,
+    protocol: str,
+    count: int | None = None,
+    novel: Tensor | None = None,
 ) -> list[Item]:
     """Pair photos and targets.
 
@@ -65,6 +76,7 @@ def build_items(
         labels: ``[N, 25]``.
         protocol: one of ``PROTOCOLS``.
         count: the first so many items only.
+        novel: cameras ``[N, V, 25]`` of ``novel_view``.
 
     Raises:
         ValueError: for an unknown protocol, a repeated image, or data that it does not fit.
@@ -77,27 +89,43 @@ def build_items(
             f"{twice} is listed more than once: an evaluation counts each image once, so give a "
             "label file without repetitions"
         )
-    if protocol == "same_view":
-        items = [Item(name, place, (place,), ("own",)) for place, name in enumerate(names)]
-    else:
-        items = _by_person(names, labels)
     if count is not None and count < 1:
         raise ValueError(f"count={count} must be at least 1, or null for all")
+    if protocol == "multi_view":
+        return _by_person(names, labels)[:count]
+    if protocol == "same_view":
+        items = [
+            Item(name, place, labels[place][None], ("own",), (place,))
+            for place, name in enumerate(names)
+        ]
+    else:
+        words = tuple(f"novel {number}" for number in range(novel.shape[1]))
+        items = [Item(name, place, novel[place], words, None) for place, name in enumerate(names)]
     return items[:count]
 
 
-def rows_of(items: Sequence[Item], names: Sequence[str], labels: Tensor) -> list[Row]:
-    """One row for each target of each item, in this order."""
-    yaw, pitch = (angle.tolist() for angle in yaw_pitch(labels.double()))
-    return [
-        Row(names[target], names[item.source], item.person, view, yaw[target], pitch[target])
-        for item in items
-        for target, view in zip(item.targets, item.views, strict=True)
-    ]
+def cameras_sha256(items: Sequence[Item]) -> str:
+    """Hash of all cameras that views are rendered from, in order."""
+    cameras = torch.cat([item.cameras for item in items]).contiguous()
+    return hashlib.sha256(cameras.numpy().tobytes()).hexdigest()
 
 
-def yaw_group(row: Row) -> str:
-    """The views that a row is averaged with, left and right together: ``yaw +-30``."""
+def rows_of(items: Sequence[Item], names: Sequence[str]) -> list[Row]:
+    """One row for each view of each item, in this order."""
+    rows = []
+    for item in items:
+        source = names[item.source]
+        yaw, pitch = (angle.tolist() for angle in yaw_pitch(item.cameras.double()))
+        for place, view in enumerate(item.views):
+            name = f"{source}@{place}" if item.targets is None else names[item.targets[place]]
+            rows.append(Row(name, source, item.person, view, yaw[place], pitch[place]))
+    return rows
+
+
+def yaw_group(row: Row) -> str | None:
+    """What a row is averaged with, left and right together: ``yaw +-30``; only for true views."""
+    if not row.view.startswith("yaw "):
+        return None
     return f"yaw +-{abs(_nominal_yaw(row.yaw))}"
 
 
@@ -117,7 +145,8 @@ def _by_person(names: Sequence[str], labels: Tensor) -> list[Item]:
     for person, places in people.items():
         source = min(places, key=lambda place: (abs(yaw[place]), place))
         targets = tuple(sorted((p for p in places if p != source), key=lambda p: yaw[p]))
-        items.append(Item(person, source, targets, tuple(_view(yaw[p]) for p in targets)))
+        views = tuple(_view(yaw[p]) for p in targets)
+        items.append(Item(person, source, labels[list(targets)], views, targets))
     return items
 
 

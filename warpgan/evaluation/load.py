@@ -8,13 +8,12 @@ from typing import Any
 import torch
 
 from warpgan import weights
-from warpgan.encoders.inversion import InversionEncoder, load_encoder
-from warpgan.encoders.released import load_released_inversion
+from warpgan.encoders.inversion import InversionEncoder
+from warpgan.methods.encoder_file import find_encoder
 from warpgan.training.runs import read_config
 
-# Which generator a named encoder was trained with, and its mean latent where that is a file.
+# Which generator a named encoder was trained with.
 GENERATOR_OF = {"encoder_mini": "eg3d_mini", "encoder_warpgan": "eg3d_lpff"}
-LATENT_OF = {"encoder_warpgan": "latent_avg_eg3d_lpff"}
 GENERATOR_TARGET = "warpgan.generators.named_generator"
 
 
@@ -64,7 +63,7 @@ def find_models(
         FileNotFoundError: if a file is absent.
         ValueError: if nothing says which generator belongs to the encoder.
     """
-    model, path = (None, None) if encoder is None else _load_encoder(encoder, key)
+    model, path = (None, None) if encoder is None else find_encoder(encoder, key=key)
     node = generator or _generator_of(encoder, path, key)
     return Found(
         encoder=model,
@@ -72,24 +71,6 @@ def find_models(
         generator=dict(node),
         generator_files=_weight_files(node),
     )
-
-
-def _load_encoder(reference: str, key: str) -> tuple[InversionEncoder, Path]:
-    if reference in weights.TABLE:
-        path = weights.resolve(reference)
-        if reference in LATENT_OF:
-            average = weights.resolve(LATENT_OF[reference])
-            return load_released_inversion(path, average), path
-        return load_encoder(path), path
-    path = Path(reference).expanduser()
-    if path.is_dir():
-        path = path / "encoder.safetensors"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{key}={reference}: no file {path}; give a run folder that is finished "
-            f"(runs/NAME), an encoder file, or one of {', '.join(GENERATOR_OF)}"
-        )
-    return load_encoder(path), path
 
 
 def _generator_of(encoder: str | None, path: Path | None, key: str) -> Mapping[str, Any]:

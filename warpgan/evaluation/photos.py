@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,8 @@ from warpgan.data.portraits.visibility import TOLERANCE, true_visibility
 from warpgan.evaluation.config import EvaluationData
 from warpgan.methods.true_latent import photo_key
 
-SPLIT_OF = {"same_view": "celebahq", "multi_view": "mead"}
+POLL_SECONDS = 1.0
+SPLIT_OF = {"same_view": "celebahq", "multi_view": "mead", "novel_view": "celebahq"}
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,9 @@ class Photos:
         return {photo_key(self.dataset[i].image): self.true_depth([i])[0][0] for i in places}
 
 
-def open_photos(data: EvaluationData, paths: PathSettings, *, protocol: str, size: int) -> Photos:
+def open_photos(
+    data: EvaluationData, paths: PathSettings, *, protocol: str, size: int, write: bool = True
+) -> Photos:
     """Open ``data.path``, or the portraits that stand in for it.
 
     Args:
@@ -125,6 +129,7 @@ def open_photos(data: EvaluationData, paths: PathSettings, *, protocol: str, siz
         paths: where portraits are kept.
         protocol: decides which portraits are written.
         size: side in pixels.
+        write: whether this process writes portraits; another one does if False.
 
     Raises:
         FileNotFoundError: if the folder or zip does not exist.
@@ -135,7 +140,7 @@ def open_photos(data: EvaluationData, paths: PathSettings, *, protocol: str, siz
         settings = SplitSettings(
             split=split, count=data.portraits, seed=data.portraits_seed, size=size
         )
-        path = portraits_with_depth(Path(paths.cache), settings)
+        path = portraits_with_depth(Path(paths.cache), settings, write=write)
         name = f"portraits ({split}-like, held out, seed {data.portraits_seed})"
     else:
         path, name = Path(data.path).expanduser(), Path(data.path).stem
@@ -174,10 +179,18 @@ def open_photos(data: EvaluationData, paths: PathSettings, *, protocol: str, siz
     )
 
 
-def portraits_with_depth(cache: Path, settings: SplitSettings) -> Path:
-    """Write a split of the embedded world with its depth once, and find it again afterwards."""
+def portraits_with_depth(cache: Path, settings: SplitSettings, *, write: bool = True) -> Path:
+    """Write a split of the embedded world with its depth once, and find it again afterwards.
+
+    Args:
+        cache: where splits are kept.
+        settings: of the split.
+        write: wait for another process to write it if False.
+    """
     name = f"{settings.split}_{settings.count}_seed{settings.seed}_{settings.size}px_depth"
     folder = cache / "portraits" / name
+    while not write and not (folder / LABELS_FILE).is_file():
+        time.sleep(POLL_SECONDS)
     if not (folder / LABELS_FILE).is_file():
         print(
             f"writing {settings.count} portraits ({settings.split}) to {folder}, once", flush=True

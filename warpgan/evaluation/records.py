@@ -1,14 +1,15 @@
 """What an evaluation writes while it runs, so that an interrupted one goes on where it stopped.
 
 ```
-OUT/METHOD/settings.json    what the numbers depend on; another setting is refused
-          rows.csv          one line an image, appended batch by batch
-          features_NET.npy  [rows, 2, D] float32: embeddings of image and photo of each row
-          seconds.jsonl     wall times, one line a batch
+OUT/METHOD/settings.json       what the numbers depend on; another setting is refused
+          parts/00012.npz      batch 12 of an unfinished evaluation; gone when it is finished
+          rows.csv             one line a view, written when all batches are there
+          features_NET.npy     [rows, 2, D] float32: features of view and reference of each row
+          seconds.csv          one line a photo: seconds of inversion and of rendering, steps
+          failures.csv         photos that the method could not do, with the error; often empty
 ```
-A batch's features are on the disk before its rows, so every complete row has its features. What
-stands beyond the last complete batch is computed anew, and the file ends up with the same bytes as
-that of an uninterrupted run.
+A part is written aside and renamed, so it is whole or absent; a damaged one is computed anew. Parts
+depend on nothing but their batch: any process may write any of them, in any order.
 """
 
 import csv
@@ -16,47 +17,64 @@ import io
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from warpgan.evaluation.items import Row
-from warpgan.evaluation.measures import Measured
 
-ROW_COLUMNS = tuple(field.name for field in fields(Row))
+ROW_COLUMNS = (*(field.name for field in fields(Row)), "failed")
+SECONDS_COLUMNS = ("source", "invert", "render", "views", "steps")
+FAILURE_COLUMNS = ("source", "error")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Numbers of one batch: ``B`` photos, ``N`` views in all.
+
+    Attributes:
+        values: metric to ``[N]`` float64.
+        features: net to ``[N, 2, D]`` float32.
+        invert: ``[B]`` seconds of each photo's inversion.
+        render: ``[B]`` seconds of each photo's views.
+        steps: ``[B]`` optimisation steps of each photo; 0 for methods without.
+        errors: ``[B]`` what went wrong with a photo; empty for none.
+    """
+
+    values: Mapping[str, np.ndarray]
+    features: Mapping[str, np.ndarray]
+    invert: np.ndarray
+    render: np.ndarray
+    steps: np.ndarray
+    errors: Sequence[str]
 
 
 class Records:
     """The folder of one method."""
 
-    def __init__(self, folder: Path, *, columns: Sequence[str], identity: Sequence[str]) -> None:
+    def __init__(self, folder: Path, *, columns: Sequence[str], features: Sequence[str]) -> None:
         """Name the folder.
 
         Args:
             folder: made by ``open``.
             columns: metrics, in order.
-            identity: those with features.
+            features: nets whose features are kept.
         """
         self.folder = folder
         self.columns = tuple(columns)
-        self.identity = tuple(identity)
+        self.features = tuple(features)
         self.rows_path = folder / "rows.csv"
 
-    def open(
-        self, settings: Mapping[str, Any], *, batches: Sequence[int], overwrite: bool = False
-    ) -> int:
-        """Prepare the folder and find out how much is done.
+    def open(self, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
+        """Prepare the folder.
 
         Args:
             settings: what the numbers depend on, ready for JSON.
-            batches: number of rows of each batch.
             overwrite: discard what is there.
-
-        Returns:
-            Number of complete batches.
 
         Raises:
             ValueError: if the folder holds an evaluation with other settings.
@@ -70,127 +88,150 @@ class Records:
             _refuse_other_settings(self.folder, json.loads(note.read_text()), json.loads(text))
         else:
             write_text(note, text)
-        complete = self._complete_rows()
-        done = kept = 0
-        for size in batches:
-            if kept + size > complete:
-                break
-            done, kept = done + 1, kept + size
-        self._truncate(kept, done)
-        return done
 
-    def append(
-        self,
-        rows: Sequence[Row],
-        measured: Measured,
-        *,
-        start: int,
-        total: int,
-        seconds: Mapping[str, float],
-    ) -> None:
-        """Write one batch: features, times, then rows.
+    @property
+    def finished(self) -> bool:
+        """Whether all numbers are there: ``rows.csv`` is written last."""
+        return self.rows_path.is_file()
+
+    def has(self, batch: int, rows: Sequence[Row]) -> bool:
+        """Whether a batch need not be computed: it is recorded, and of these rows."""
+        # Asked again: another process may have joined the parts meanwhile.
+        return self.finished or self.read(batch, rows) is not None or self.finished
+
+    def write(self, batch: int, rows: Sequence[Row], part: Part) -> None:
+        """Write one batch."""
+        arrays = {f"value {name}": part.values[name] for name in self.columns}
+        arrays |= {f"feature {name}": part.features[name] for name in self.features}
+        arrays |= {"invert": part.invert, "render": part.render, "steps": part.steps}
+        arrays["errors"] = np.array(list(part.errors), dtype=np.str_)
+        arrays["rows"] = np.array([row.name for row in rows], dtype=np.str_)
+        stream = io.BytesIO()
+        np.savez(stream, **arrays)
+        write_bytes(self._part_path(batch), stream.getvalue())
+
+    def read(self, batch: int, rows: Sequence[Row]) -> Part | None:
+        """Read a batch; ``None`` if it is absent, damaged, or of other rows or metrics."""
+        try:
+            with np.load(self._part_path(batch), allow_pickle=False) as file:
+                if file["rows"].tolist() != [row.name for row in rows]:
+                    return None
+                return Part(
+                    values={name: file[f"value {name}"] for name in self.columns},
+                    features={name: file[f"feature {name}"] for name in self.features},
+                    invert=file["invert"],
+                    render=file["render"],
+                    steps=file["steps"],
+                    errors=file["errors"].tolist(),
+                )
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def finish(self, batches: Sequence[Sequence[Row]], sources: Sequence[Sequence[str]]) -> None:
+        """Join the parts into the files that stay, and remove them.
 
         Args:
-            rows: of this batch.
-            measured: their numbers.
-            start: number of rows before this batch.
-            total: number of rows in the end.
-            seconds: times of the batch by name.
+            batches: the rows of each batch.
+            sources: names of the photos of each batch.
+
+        Raises:
+            ValueError: if a batch is absent or damaged.
         """
-        for name in self.identity:
-            features = measured.embeddings[name]
-            path = self.features_path(name)
-            shape = (total, *features.shape[1:])
-            if path.exists():
-                array = np.lib.format.open_memmap(path, "r+")
-            else:
-                array = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-            if array.shape != shape:
-                raise ValueError(f"{path} has shape {array.shape}, expected {shape}; delete it")
-            array[start : start + len(rows)] = features
-            array.flush()
-        _append(self.folder / "seconds.jsonl", json.dumps(dict(seconds)) + "\n")
-        lines = [
-            _line([*_texts(row), *(f"{measured.values[name][i]:.9g}" for name in self.columns)])
-            for i, row in enumerate(rows)
-        ]
-        _append(self.rows_path, "".join(lines))
+        if self.finished:
+            return
+        parts = [self.read(number, rows) for number, rows in enumerate(batches)]
+        absent = [number for number, part in enumerate(parts) if part is None]
+        if absent:
+            raise ValueError(
+                f"{self._part_path(absent[0])} is absent or damaged; run the same command "
+                "again: it computes that batch anew"
+            )
+        for name in self.features:
+            stream = io.BytesIO()
+            np.save(stream, np.concatenate([part.features[name] for part in parts]))
+            write_bytes(self.features_path(name), stream.getvalue())
+        seconds, failures, lines = [], [], []
+        for part, rows, photos in zip(parts, batches, sources, strict=True):
+            failed = {photo for photo, error in zip(photos, part.errors, strict=True) if error}
+            for place, photo in enumerate(photos):
+                views = sum(row.source == photo for row in rows)
+                times = (f"{part.invert[place]:.6g}", f"{part.render[place]:.6g}")
+                seconds.append([photo, *times, str(views), str(int(part.steps[place]))])
+                if photo in failed:
+                    failures.append([photo, part.errors[place]])
+            for place, row in enumerate(rows):
+                numbers = [f"{part.values[name][place]:.9g}" for name in self.columns]
+                lines.append([*_texts(row), str(int(row.source in failed)), *numbers])
+        _write_table(self.folder / "seconds.csv", SECONDS_COLUMNS, seconds)
+        _write_table(self.folder / "failures.csv", FAILURE_COLUMNS, failures)
+        _write_table(self.rows_path, (*ROW_COLUMNS, *self.columns), lines)
+        shutil.rmtree(self.folder / "parts", ignore_errors=True)
 
     def features_path(self, name: str) -> Path:
-        """Where the embeddings of an identity metric are."""
+        """Where a net's features are."""
         return self.folder / f"features_{name}.npy"
 
     def read_rows(self) -> tuple[list[Row], dict[str, np.ndarray]]:
-        """Rows and metrics ``[rows]`` float64 as written."""
-        with open(self.rows_path, newline="") as file:
-            lines = list(csv.DictReader(file))
+        """Rows and metrics ``[rows]`` float64 as written.
+
+        Raises:
+            FileNotFoundError: if the evaluation is not finished.
+        """
+        lines = self._lines(self.rows_path)
+        angles = ("yaw", "pitch")
+        names = [field.name for field in fields(Row)]
         rows = [
-            Row(**{k: float(line[k]) if k in ("yaw", "pitch") else line[k] for k in ROW_COLUMNS})
+            Row(**{name: float(line[name]) if name in angles else line[name] for name in names})
             for line in lines
         ]
         values = {name: np.array([float(line[name]) for line in lines]) for name in self.columns}
         return rows, values
 
+    def read_failures(self) -> dict[str, str]:
+        """Photos that failed, with their errors."""
+        lines = self._lines(self.folder / "failures.csv")
+        return {line["source"]: line["error"] for line in lines}
+
     def read_seconds(self) -> list[dict[str, float]]:
-        """Times of the batches."""
-        return [json.loads(x) for x in (self.folder / "seconds.jsonl").read_text().splitlines()]
+        """Seconds, views and steps of each photo, in order."""
+        lines = self._lines(self.folder / "seconds.csv")
+        return [{name: float(line[name]) for name in SECONDS_COLUMNS[1:]} for line in lines]
 
-    def _complete_rows(self) -> int:
-        """Rows that end in a line break and whose features exist; 0 without the right head."""
-        if not self.rows_path.exists():
-            return 0
-        lines = _lines(self.rows_path)
-        if not lines or lines[0] != self._head():
-            return 0
-        if not all(self.features_path(name).exists() for name in self.identity):
-            return 0
-        return sum(line.endswith("\n") for line in lines[1:])
+    def _part_path(self, batch: int) -> Path:
+        return self.folder / "parts" / f"{batch:05d}.npz"
 
-    def _truncate(self, rows: int, batches: int) -> None:
-        kept = []
-        if rows:
-            kept = _lines(self.rows_path)[1 : 1 + rows]
-        else:
-            for name in self.identity:
-                self.features_path(name).unlink(missing_ok=True)
-        write_text(self.rows_path, self._head() + "".join(kept))
-        times = self.folder / "seconds.jsonl"
-        lines = _lines(times) if times.exists() else []
-        write_text(times, "".join(lines[:batches]))
-
-    def _head(self) -> str:
-        return _line([*ROW_COLUMNS, *self.columns])
-
-
-def _lines(path: Path) -> list[str]:
-    """Lines with their line feed; unlike ``splitlines``, other separators are plain characters."""
-    parts = path.read_text().split("\n")
-    return [part + "\n" for part in parts[:-1]] + parts[-1:] * bool(parts[-1])
+    def _lines(self, path: Path) -> list[dict[str, str]]:
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path} is absent: the evaluation of {self.folder.name} is not finished; the same "
+                "command continues it"
+            )
+        with open(path, newline="") as file:
+            return list(csv.DictReader(file))
 
 
 def write_text(path: Path, text: str) -> None:
     """Write aside and rename."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write aside and rename; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    aside.write_text(text)
+    aside.write_bytes(content)
     aside.replace(path)
 
 
-def _append(path: Path, text: str) -> None:
-    with open(path, "a") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+def _write_table(path: Path, head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([head, *lines])
+    write_text(path, text.getvalue())
 
 
 def _texts(row: Row) -> list[str]:
     values = asdict(row).values()
     return [f"{value:.4f}" if isinstance(value, float) else value for value in values]
-
-
-def _line(cells: Sequence[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
 
 
 def _refuse_other_settings(folder: Path, before: dict, now: dict) -> None:

@@ -1,19 +1,47 @@
-"""The evaluation loop: batches of photos through a method, compared and recorded."""
+"""The evaluation loop: batches of photos through a method, compared and recorded.
 
-from collections.abc import Sequence
+Batch ``n`` belongs to process ``n mod processes``. Every batch is a file of its own
+(`records.Records`), so processes need nothing of each other, a stopped evaluation goes on where it
+stopped, and the joined numbers do not depend on who computed them.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import accumulate
 
+import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from warpgan.data.folder import ImageFolder
+from warpgan.evaluation.drawing import Drawn, Loaded, draw
 from warpgan.evaluation.items import Item, Row, rows_of
-from warpgan.evaluation.measures import DepthPair, MetricSuite
+from warpgan.evaluation.measures import Compared, DepthPair, MetricSuite
 from warpgan.evaluation.photos import Photos
-from warpgan.evaluation.records import Records
+from warpgan.evaluation.records import Part, Records
+from warpgan.evaluation.view_files import ViewFiles
 from warpgan.methods.base import Method
+
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those of one evaluation; as ``torchrun`` says it."""
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    def from_environment(cls) -> "Processes":
+        """Read ``RANK`` and ``WORLD_SIZE``."""
+        return cls(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+
+    @property
+    def first(self) -> bool:
+        """Whether this one joins the numbers and writes the reports."""
+        return self.rank == 0
 
 
 def split_batches(items: Sequence[Item], batch_size: int) -> list[list[Item]]:
@@ -32,110 +60,132 @@ def evaluate_method(
     suite: MetricSuite,
     records: Records,
     batch_size: int,
-    done: int = 0,
+    processes: Processes = Processes(),
+    files: ViewFiles | None = None,
     progress: bool = True,
 ) -> None:
-    """Run a method on all items and append to the records.
+    """Run a method on all items that are not recorded yet; the first process joins the records.
 
     Args:
-        method: under test.
+        method: under test. One that works photo by photo gets one at a time, so that a crash or a
+            kill loses one photo.
         photos: at the method's size.
         items: what is compared with what.
         suite: the metrics, on the method's device.
-        records: opened; its first ``done`` batches are complete.
+        records: opened.
         batch_size: photos at once.
-        done: batches to skip.
+        processes: who does what.
+        files: where views are written; nowhere if ``None``.
         progress: show a bar with the time left.
 
     Raises:
-        ValueError: if the method gives an image of another size, or one that is not finite.
+        ValueError: if the method gives images of another size.
     """
-    dataset = photos.dataset
-    batches = split_batches(items, batch_size)
-    rows = rows_of(items, dataset.names, dataset.labels)
-    ends = list(accumulate(sum(len(item.targets) for item in batch) for batch in batches))
+    batches = split_batches(items, 1 if method.one_at_a_time else batch_size)
+    names = photos.dataset.names
+    rows = [rows_of(batch, names) for batch in batches]
+    starts = np.cumsum([0, *(len(part) for part in rows)]).tolist()
+    mine = range(processes.rank, len(batches), processes.count)
+    todo = [number for number in mine if not records.has(number, rows[number])]
     bar = tqdm(
-        total=len(items),
-        initial=sum(map(len, batches[:done])),
+        total=sum(len(batches[number]) for number in mine),
+        initial=sum(len(batches[number]) for number in mine if number not in set(todo)),
         desc=method.name,
         unit="photo",
-        disable=None if progress else True,
+        disable=None if progress and processes.first else True,
     )
-    for number in range(done, len(batches)):
-        batch, start = batches[number], ends[number - 1] if number else 0
-        batch_rows = rows[start : ends[number]]
-        drawn = render_items(method, dataset, batch)
-        check_images(drawn.image, batch_rows, method=method)
-        targets = [target for item in batch for target in item.targets]
-        depth = visible = None
-        if suite.depth:
-            true_depth_z, mask = (x.to(method.device) for x in photos.true_depth(targets))
-            depth = DepthPair(drawn.depth_z, true_depth_z, mask)
-        if suite.visibility:
-            pairs = [(item.source, target) for item in batch for target in item.targets]
-            visible = photos.true_visibility(pairs).to(method.device)
-        measured = suite.measure(
-            drawn.image,
-            torch.stack([dataset[target].image for target in targets]).to(method.device),
-            dataset.labels[targets].to(method.device),
-            depth=depth,
-            visible=visible,
+    for number, loaded in _loaded(photos, batches, todo, suite):
+        drawn = draw(method, batches[number], loaded)
+        measured = suite.measure(_compared(drawn, batches[number], loaded, method.device))
+        if files is not None:
+            files.write_batch(
+                rows[number],
+                starts[number],
+                drawn.image,
+                sources=loaded.sources,
+                targets=loaded.targets,
+            )
+        part = Part(
+            values=measured.values,
+            features=measured.features,
+            invert=drawn.invert,
+            render=drawn.render,
+            steps=drawn.steps,
+            errors=drawn.errors,
         )
-        records.append(batch_rows, measured, start=start, total=len(rows), seconds=drawn.seconds)
-        bar.update(len(batch))
+        records.write(number, rows[number], part)
+        for item, error in zip(batches[number], drawn.errors, strict=True):
+            if error:
+                tqdm.write(f"{method.name} failed on {names[item.source]}: {error}")
+        bar.update(len(batches[number]))
     bar.close()
+    if processes.first:
+        _await(records, rows)
+        records.finish(rows, [[names[item.source] for item in batch] for batch in batches])
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A method's views of a batch's targets, ``N`` in all.
-
-    Attributes:
-        image: ``[N, 3, S, S]``.
-        depth_z: ``[N, 1, S, S]``.
-        seconds: photos, views, seconds of inversion (``invert``) and of rendering (``render``).
-    """
-
-    image: Tensor
-    depth_z: Tensor
-    seconds: dict[str, float]
-
-
-def render_items(method: Method, dataset: ImageFolder, batch: Sequence[Item]) -> Drawn:
-    """Invert the sources of a batch and render their targets.
-
-    Items with fewer targets than others repeat their last camera, so that the batch is one call;
-    those views count in the time and are then dropped.
-    """
-    sources = [item.source for item in batch]
-    photo = torch.stack([dataset[source].image for source in sources]).to(method.device)
-    most = max(len(item.targets) for item in batch)
-    padded = [[*item.targets, *item.targets[-1:] * (most - len(item.targets))] for item in batch]
-    cameras = dataset.labels[torch.tensor(padded)].to(method.device)
-    inversion = method.invert(photo, dataset.labels[sources].to(method.device))
-    views = inversion.render(cameras)
-    kept = [(row, view) for row, item in enumerate(batch) for view in range(len(item.targets))]
-    rows, places = torch.tensor(kept).T
-    seconds = {
-        "photos": len(batch),
-        "views": len(batch) * most,
-        "invert": inversion.seconds,
-        "render": views.seconds,
-    }
-    return Drawn(views.image[rows, places], views.depth_z[rows, places], seconds)
+def _loaded(
+    photos: Photos, batches: Sequence[Sequence[Item]], todo: Sequence[int], suite: MetricSuite
+) -> Iterator[tuple[int, Loaded]]:
+    """The batches to do with their pictures; the next one is read while one is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting = None
+        for number in todo:
+            ahead = reader.submit(_load, photos, batches[number], suite)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = (number, ahead)
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()
 
 
-def check_images(images: Tensor, rows: Sequence[Row], *, method: Method) -> None:
-    """Refuse views that cannot be compared, by name."""
-    expected = (3, method.image_size, method.image_size)
-    if tuple(images.shape[1:]) != expected:
-        raise ValueError(
-            f"{method.name} gave images {tuple(images.shape[1:])}, expected {expected}"
+def _load(photos: Photos, batch: Sequence[Item], suite: MetricSuite) -> Loaded:
+    dataset = photos.dataset
+    sources = torch.stack([dataset[item.source].image for item in batch])
+    source_cameras = dataset.labels[[item.source for item in batch]]
+    if batch[0].targets is None:
+        return Loaded(sources, source_cameras)
+    targets = [target for item in batch for target in item.targets]
+    pairs = [(item.source, target) for item in batch for target in item.targets]
+    return Loaded(
+        sources=sources,
+        source_cameras=source_cameras,
+        targets=torch.stack([dataset[target].image for target in targets]),
+        depth=photos.true_depth(targets) if suite.known.depth else None,
+        visible=photos.true_visibility(pairs) if suite.known.visibility else None,
+    )
+
+
+def _compared(
+    drawn: Drawn, batch: Sequence[Item], loaded: Loaded, device: torch.device
+) -> Compared:
+    cameras = torch.cat([item.cameras for item in batch]).to(device)
+    if loaded.targets is None:
+        counts = torch.tensor([len(item.views) for item in batch])
+        return Compared(
+            images=drawn.image,
+            cameras=cameras,
+            references=loaded.sources.to(device),
+            reference_cameras=loaded.source_cameras.to(device),
+            reference_of=torch.arange(len(batch)).repeat_interleave(counts).to(device),
+            failed=drawn.failed,
         )
-    finite = images.isfinite().flatten(1).all(1)
-    if not finite.all():
-        row = rows[int((~finite).nonzero()[0])]
-        raise ValueError(
-            f"{method.name} gave an image with values that are not finite: {row.view} of "
-            f"{row.source}"
-        )
+    depth = None
+    if loaded.depth is not None:
+        depth = DepthPair(drawn.depth_z, *(x.to(device) for x in loaded.depth))
+    return Compared(
+        images=drawn.image,
+        cameras=cameras,
+        references=loaded.targets.to(device),
+        reference_cameras=cameras,
+        reference_of=torch.arange(len(drawn.image), device=device),
+        failed=drawn.failed,
+        depth=depth,
+        visible=None if loaded.visible is None else loaded.visible.to(device),
+    )
+
+
+def _await(records: Records, rows: Sequence[Sequence[Row]]) -> None:
+    """Wait for the batches of other processes."""
+    while not all(records.has(number, part) for number, part in enumerate(rows)):
+        time.sleep(POLL_SECONDS)

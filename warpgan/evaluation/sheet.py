@@ -53,6 +53,31 @@ def evaluation_sheet(
     return contact_sheet(rows, row_captions=names, column_captions=columns, title=title)
 
 
+def listed_view_sheet(
+    methods: Sequence[Method], dataset: ImageFolder, items: Sequence[Item], *, title: str
+) -> np.ndarray:
+    """For each item and method the photo and its views from the cameras of the list.
+
+    Args:
+        methods: drawn one below the other.
+        dataset: of the photos.
+        items: shown; their views have no truth.
+        title: above the sheet.
+    """
+    rows, names = [], []
+    for item in items:
+        source = dataset[item.source]
+        for method in methods:
+            inversion = method.invert(
+                source.image[None].to(method.device), source.camera[None].to(method.device)
+            )
+            views = inversion.render(item.cameras[None].to(method.device))
+            rows.append([to_uint8(source.image), *(to_uint8(image) for image in views.image[0])])
+            names.append(method.name)
+    columns = ["photo", *items[0].views]
+    return contact_sheet(rows, row_captions=names, column_captions=columns, title=title)
+
+
 def novel_view_sheet(
     methods: Sequence[Method], photos: Photos, items: Sequence[Item], *, title: str
 ) -> np.ndarray:

@@ -4,11 +4,9 @@ A row without a number in a partial metric (no occluded pixel) is left out of th
 an interval's ``count`` says how many rows it is of, and ``None`` stands where there is none.
 """
 
-import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import numpy as np
 from warpgan.evaluation.items import Row, yaw_group
 from warpgan.evaluation.measures import MetricSuite
 from warpgan.evaluation.records import Records
+from warpgan.evaluation.set_summary import set_distances
 from warpgan.metrics.bootstrap import Interval, mean_interval, paired_interval
 from warpgan.metrics.identity import verify
 
@@ -31,9 +30,12 @@ class MethodResult:
         metrics: metric to its mean with interval. ``NAME_auc`` and ``NAME_rank1`` stand beside
             each identity cosine where there are strangers to compare with.
         by_view: view to the same, where there is more than one view.
-        by_yaw: ``yaw +-30`` to the same, left and right together; for novel views.
-        seconds_invert: median over batches, of one photo.
-        seconds_render: median over batches, of one view.
+        by_yaw: ``yaw +-30`` to the same, left and right together; for true views.
+        sets: ``all``, and the groups of ``by_yaw``, to the set distances.
+        seconds_invert: median of one photo.
+        seconds_render: median of one view.
+        steps: optimisation steps: mean, least, most; ``None`` for methods without.
+        failures: photos that failed, with their errors.
     """
 
     name: str
@@ -42,12 +44,21 @@ class MethodResult:
     metrics: Mapping[str, Interval | None]
     by_view: Mapping[str, Mapping[str, Interval | None]]
     by_yaw: Mapping[str, Mapping[str, Interval | None]]
+    sets: Mapping[str, Mapping[str, Any]]
     seconds_invert: float
     seconds_render: float
+    steps: Mapping[str, float] | None
+    failures: Mapping[str, str]
 
 
 def summarise(
-    name: str, records: Records, suite: MetricSuite, *, resamples: int, seed: int
+    name: str,
+    records: Records,
+    suite: MetricSuite,
+    *,
+    resamples: int,
+    seed: int,
+    one_at_a_time: bool = False,
 ) -> MethodResult:
     """Read the records of a finished method.
 
@@ -56,7 +67,8 @@ def summarise(
         records: complete.
         suite: whose metrics were taken.
         resamples: bootstrap samples, drawn over people.
-        seed: of the bootstrap.
+        seed: of the bootstrap and of kernel distances.
+        one_at_a_time: whether the method took one photo at a time.
     """
     rows, values = records.read_rows()
     people = [row.person for row in rows]
@@ -94,7 +106,10 @@ def summarise(
     by_view = {}
     if len(kinds) > 1:
         by_view = {kind: over([i for i, v in enumerate(views) if v == kind]) for kind in kinds}
-    invert, render = _times(records.read_seconds())
+    sets = {net: np.load(records.features_path(net), mmap_mode="r") for net in suite.sets}
+    groups = {"all": list(range(len(rows))), **yaw_groups(rows)}
+    times = records.read_seconds()
+    invert, render = _times(times, one_at_a_time=one_at_a_time)
     return MethodResult(
         name=name,
         rows=tuple(rows),
@@ -102,17 +117,21 @@ def summarise(
         metrics=over(list(range(len(rows)))),
         by_view=by_view,
         by_yaw={group: over(places) for group, places in yaw_groups(rows).items()},
+        sets={group: set_distances(sets, rows, at, seed=seed) for group, at in groups.items()},
         seconds_invert=invert,
         seconds_render=render,
+        steps=_steps(times),
+        failures=records.read_failures(),
     )
 
 
 def yaw_groups(rows: Sequence[Row]) -> dict[str, list[int]]:
-    """Places of the novel views of each ``|yaw|``, the smallest first; empty for own views."""
+    """Places of the true views of each ``|yaw|``, the smallest first; empty for other views."""
     groups: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
-        if row.view != "own":
-            groups.setdefault(yaw_group(row), []).append(place)
+        group = yaw_group(row)
+        if group is not None:
+            groups.setdefault(group, []).append(place)
     return dict(sorted(groups.items(), key=lambda group: int(group[0].split("-")[-1])))
 
 
@@ -175,9 +194,13 @@ def method_summary(result: MethodResult) -> dict[str, Any]:
     return {
         "images": len(result.rows),
         "people": len({row.person for row in result.rows}),
+        "failed": len(result.failures),
+        "failures": dict(result.failures),
         "metrics": plain_intervals(result.metrics),
         "by_view": {view: plain_intervals(found) for view, found in result.by_view.items()},
         "by_yaw": {group: plain_intervals(found) for group, found in result.by_yaw.items()},
+        "sets": {group: dict(found) for group, found in result.sets.items()},
+        "steps": result.steps,
         "seconds_invert_per_photo": result.seconds_invert,
         "seconds_render_per_view": result.seconds_render,
     }
@@ -188,20 +211,22 @@ def plain_intervals(found: Mapping[str, Interval | None]) -> dict[str, Any]:
     return {name: interval and asdict(interval) for name, interval in found.items()}
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _people_in(view: str, rows: Sequence[Row]) -> int:
     return len({row.person for row in rows if row.view == view})
 
 
-def _times(batches: Sequence[Mapping[str, float]]) -> tuple[float, float]:
-    """Median seconds of a photo and of a view; the first batch warms up and is left out."""
-    used = batches[1:] or batches
+def _times(photos: Sequence[Mapping[str, float]], *, one_at_a_time: bool) -> tuple[float, float]:
+    """Median seconds of a photo and of a view; what warms up is left out where there is enough."""
+    used = photos if one_at_a_time else [x for x in photos if x != photos[0]] or photos
     return (
-        statistics.median(batch["invert"] / batch["photos"] for batch in used),
-        statistics.median(batch["render"] / batch["views"] for batch in used),
+        statistics.median(photo["invert"] for photo in used),
+        statistics.median(photo["render"] / photo["views"] for photo in used),
     )
+
+
+def _steps(photos: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
+    """Mean, least and most optimisation steps; ``None`` for methods without."""
+    steps = [photo["steps"] for photo in photos]
+    if not any(steps):
+        return None
+    return {"mean": statistics.fmean(steps), "least": min(steps), "most": max(steps)}

@@ -1,7 +1,9 @@
 """Markdown tables of an evaluation: means with their intervals, and paired differences."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from warpgan.evaluation.consistency import LOWER_IS_BETTER
 from warpgan.evaluation.measures import MetricSuite, base_metric
 from warpgan.evaluation.summary import MethodResult
 from warpgan.metrics.bootstrap import Interval
@@ -47,7 +49,84 @@ def table(
         lines.append(f"| {result.name} | " + " | ".join(cells) + " |")
     people = found[0][suite.columns[0]].groups
     note = f"{rows} images of {people} people; +- half of the 95 % interval."
+    failed = {result.name: len(result.failures) for result in results if result.failures}
+    if failed:
+        counts = ", ".join(f"{name} {count}" for name, count in failed.items())
+        note += f" Photos that failed, scored as grey pictures of identity 0: {counts}."
     return "\n".join([*lines, "", note]) + "\n"
+
+
+def sets_table(
+    results: Sequence[MethodResult],
+    distances: Sequence[str],
+    *,
+    floor: Mapping[str, Any] | None,
+    floor_name: str,
+) -> str:
+    """Set distances, one row a method and group of views; kernel distances times 1000.
+
+    Args:
+        results: of the methods.
+        distances: names of the metrics.
+        floor: of the photos themselves: ``sets`` and ``images``.
+        floor_name: how the table calls it.
+    """
+    lines = [
+        "| set distance, lower | views | " + " | ".join(distances) + " |",
+        "|---" * (len(distances) + 2) + "|",
+    ]
+    for result in results:
+        for group, found in result.sets.items():
+            cells = [_set_cell(found.get(name)) for name in distances]
+            lines.append(f"| {result.name} | {group} | " + " | ".join(cells) + " |")
+    if floor is not None:
+        cells = [_set_cell(floor["sets"].get(name)) for name in distances]
+        lines.append(f"| {floor_name} | {floor['images']} images | " + " | ".join(cells) + " |")
+    note = (
+        "In brackets images : references. Kernel distances are x1000, +- the deviation over "
+        "subsets; none where all images are one subset. A Frechet distance of few images is far "
+        "too large: compare within a column only."
+    )
+    return "\n".join([*lines, "", note]) + "\n"
+
+
+def consistency_table(found: Mapping[str, Mapping[str, Any] | None]) -> str:
+    """How well views agree, one row a method; "-" where it was not measured.
+
+    Args:
+        found: method, or the truth, to `consistency.summary`.
+    """
+    columns = list(LOWER_IS_BETTER)
+    heads = [f"{name}, {'lower' if low else 'higher'}" for name, low in LOWER_IS_BETTER.items()]
+    lines = ["| consistency | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for name, summary in found.items():
+        cells = ["-"] * len(columns)
+        if summary is not None:
+            intervals = [summary[column] for column in columns]
+            cells = [
+                NO_NUMBER
+                if x is None
+                else f"{x['estimate']:.4g} +- {(x['high'] - x['low']) / 2:.2g}"
+                for x in intervals
+            ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    note = (
+        "Views of neighbouring cameras, and frames of an orbit from yaw -30 to 30, laid on each "
+        "other by the true surfaces and compared where both see the same point; read against the "
+        "true views, and beside the other metrics: pictures without detail agree, too."
+    )
+    return "\n".join([*lines, "", note]) + "\n"
+
+
+def _set_cell(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return NO_NUMBER
+    counts = f" ({found['images']}:{found['references']})"
+    if "std" in found and found["subsets"] == 1:
+        return f"{1000 * found['value']:.3g}{counts}"
+    if "std" in found:
+        return f"{1000 * found['value']:.3g} +- {1000 * found['std']:.2g}{counts}"
+    return f"{found['value']:.4g}{counts}"
 
 
 def differences_table(

@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +31,11 @@ class Inversion(ABC):
 
     Attributes:
         seconds: wall time of the inversion, the whole batch.
+        steps: optimisation steps of each photo; ``None`` for methods without.
     """
 
     seconds: float
+    steps: Sequence[int] | None = None
 
     @abstractmethod
     def render(self, cameras: Tensor) -> Views:
@@ -48,12 +50,18 @@ class Method(ABC):
         image_size: side ``S`` of the photos it takes and the views it gives.
         files: weight files that it was built from; their hashes stand beside its numbers.
         device: where its photos and cameras must be.
+        one_at_a_time: whether the harness gives it photos one by one, as each takes long.
+        floor: whether it only makes other numbers readable: not timed, not judged for consistency.
+        note: what a table must declare of it, such as a share of the published steps.
     """
 
     name: str
     image_size: int
     files: tuple[Path, ...] = ()
     device: torch.device = torch.device("cpu")
+    one_at_a_time: bool = False
+    floor: bool = False
+    note: str = ""
 
     @abstractmethod
     def invert(self, photo: Tensor, camera: Tensor) -> Inversion:

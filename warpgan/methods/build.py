@@ -8,6 +8,7 @@ from torch import Tensor
 
 from eg3d import TriPlaneGenerator
 from warpgan.encoders.inversion import InversionEncoder
+from warpgan.methods.encoder_file import find_encoder
 from warpgan.methods.inversion import EncoderInversion, untrained_copy
 from warpgan.methods.mean_latent import MeanLatent
 from warpgan.methods.photo_warp import PhotoWarp
@@ -54,6 +55,24 @@ def untrained_encoder(
     """The same encoder with the weights of ``seed`` and no training: what training adds."""
     fresh = untrained_copy(_encoder(models), seed=seed)
     return EncoderInversion(fresh, models.generator, name=name, files=models.files)
+
+
+def psp(models: Models, *, encoder: str = "psp_mini", name: str = "psp") -> EncoderInversion:
+    """Another encoder on the same generator, such as pSp's.
+
+    Args:
+        models: of the evaluation.
+        encoder: a name of the weights table, the folder of a training run, or a file.
+        name: how tables call the method.
+
+    Raises:
+        FileNotFoundError: if the encoder's file is absent.
+        ValueError: if it predicts latents of another generator's shape.
+    """
+    network, path = find_encoder(encoder, key=f"method.{name}.encoder")
+    network = network.to(models.generator.mean_latent().device)
+    files = (path, *models.generator_files)
+    return EncoderInversion(network, models.generator, name=name, files=files)
 
 
 def mean_latent(models: Models, *, name: str = "mean_latent") -> MeanLatent:

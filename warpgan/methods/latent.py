@@ -11,18 +11,26 @@ from warpgan.pipeline import enlarged_depth_z
 class LatentInversion(Inversion):
     """A batch of latents; its planes are painted once and rendered from any number of cameras."""
 
-    def __init__(self, generator: TriPlaneGenerator, ws: Tensor, *, seconds: float) -> None:
+    def __init__(
+        self,
+        generator: TriPlaneGenerator,
+        ws: Tensor,
+        *,
+        seconds: float,
+        planes: Tensor | None = None,
+    ) -> None:
         """Paint the planes.
 
         Args:
             generator: renders the latents.
             ws: ``[B, num_ws, w_dim]``.
             seconds: what finding the latents took; painting is added.
+            planes: ``[B, 3, C, H, W]`` where they are painted already.
         """
         self.generator = generator
         self.ws = ws
         with torch.no_grad(), Stopwatch().running(ws.device) as watch:
-            self.planes = generator.planes(ws)
+            self.planes = generator.planes(ws) if planes is None else planes
         self.seconds = seconds + watch.seconds
 
     @torch.no_grad()

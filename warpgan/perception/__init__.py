@@ -11,12 +11,16 @@ from warpgan.perception.build import (
 )
 from warpgan.perception.identity import IdentityNet
 from warpgan.perception.perceptual import PerceptualNet
+from warpgan.perception.set_features import SET_NETS, SetFeatureNet, build_set_net
 
 __all__ = [
     "IDENTITY_NETS",
     "PERCEPTUAL_NETS",
+    "SET_NETS",
     "IdentityNet",
     "PerceptualNet",
+    "SetFeatureNet",
     "build_identity",
     "build_perceptual",
+    "build_set_net",
 ]

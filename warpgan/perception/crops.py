@@ -4,6 +4,9 @@
 for FFHQ's alignment and puts the eyes of EG3D crops about 15 of 112 px too high; published numbers
 of this family use it. `aligned`: a similarity that carries the five canonical points of the head,
 projected with the known camera, onto the net's template. Unlike a detector it works at any yaw.
+The points are those of EG3D's mean head; where an image's own five landmarks are known, they can
+be given instead. Landmarks that are missing (not finite, or all in one place) are a failure, as
+`usable` tells: such a crop shows no face, and `IdentityNet` embeds it as zero, like nobody at all.
 
 Pixel coordinates are continuous, centres at (i + .5), x right, y down.
 """
@@ -32,7 +35,13 @@ ARCFACE_TEMPLATE = (
 
 
 class LegacyCrop(nn.Module):
-    """The fixed window of pSp and its successors."""
+    """The fixed window of pSp and its successors.
+
+    Attributes:
+        aligns: False: landmarks play no part.
+    """
+
+    aligns = False
 
     def __init__(self, size: int) -> None:
         """Builds the crop.
@@ -43,12 +52,15 @@ class LegacyCrop(nn.Module):
         super().__init__()
         self.size = size
 
-    def forward(self, images: Tensor, camera: Tensor | None = None) -> Tensor:
-        """Cuts the window; the camera plays no part.
+    def forward(
+        self, images: Tensor, camera: Tensor | None = None, landmarks: Tensor | None = None
+    ) -> Tensor:
+        """Cuts the window; camera and landmarks play no part.
 
         Args:
             images: `[B, 3, S, S]`, any range.
             camera: Ignored.
+            landmarks: Ignored.
 
         Returns:
             `[B, 3, size, size]`, same range.
@@ -59,7 +71,13 @@ class LegacyCrop(nn.Module):
 
 
 class AlignedCrop(nn.Module):
-    """The crop that puts the head's five canonical points onto a template."""
+    """The crop that puts five points of the face onto a template.
+
+    Attributes:
+        aligns: True: landmarks, if given, decide the crop.
+    """
+
+    aligns = True
 
     def __init__(self, size: int, template: Sequence[tuple[float, float]]) -> None:
         """Builds the crop.
@@ -77,31 +95,36 @@ class AlignedCrop(nn.Module):
         rows, columns = torch.meshgrid(centres, centres, indexing="ij")
         self.register_buffer("pixels", torch.stack([columns, rows], dim=-1), persistent=False)
 
-    def forward(self, images: Tensor, camera: Tensor | None = None) -> Tensor:
+    def forward(
+        self, images: Tensor, camera: Tensor | None = None, landmarks: Tensor | None = None
+    ) -> Tensor:
         """Warps each face onto the template.
 
         Args:
             images: `[B, 3, S, S]`, any range.
-            camera: Labels `[B, 25]` of the cameras the images were taken with.
+            camera: Labels `[B, 25]` of the cameras the images were taken with; places the five
+                canonical points of the head.
+            landmarks: `[B, 5, 2]` pixels (x, y) of the images, in the order of `CANONICAL_POINTS`,
+                to be used instead. Where they are not `usable`, the crop shows no face.
 
         Returns:
             `[B, 3, size, size]`; beyond the picture its border is repeated.
 
         Raises:
-            ValueError: No camera, or not one per image.
+            ValueError: Neither camera nor landmarks, or not one per image.
         """
-        if camera is None:
-            raise ValueError(
-                "crop='aligned' needs the images' camera labels [B, 25]; pass them, or build the "
-                "net with crop='legacy'"
-            )
-        if camera.shape != (len(images), cameras.LABEL_LENGTH):
-            raise ValueError(
-                f"camera labels must be [{len(images)}, 25], one per image, not "
-                f"{list(camera.shape)}"
-            )
         side = images.shape[-1]
-        landmarks = cameras.project(self.points, camera.to(images.dtype), size=float(side))
+        if landmarks is None:
+            landmarks = self._projected(images, camera)
+        elif landmarks.shape != (len(images), len(self.points), 2):
+            raise ValueError(
+                f"landmarks must be [{len(images)}, 5, 2], x and y in pixels of each image, not "
+                f"{list(landmarks.shape)}; give a face that was not found five NaN"
+            )
+        else:
+            landmarks = landmarks.to(images.dtype)
+            found = usable(landmarks)[:, None, None]
+            landmarks = torch.where(found, landmarks, self.template.to(images.dtype))
         matrix, offset = fit_similarity(landmarks, self.template)
         # the inverse of a similarity is its transpose over its squared scale
         inverse = matrix.mT / matrix[:, :1].square().sum(-1, keepdim=True)
@@ -112,6 +135,33 @@ class AlignedCrop(nn.Module):
         return F.grid_sample(
             reduced, grid, mode="bilinear", padding_mode="border", align_corners=False
         )
+
+    def _projected(self, images: Tensor, camera: Tensor | None) -> Tensor:
+        """The canonical points `[B, 5, 2]` in pixels of images seen with these cameras."""
+        if camera is None:
+            raise ValueError(
+                "crop='aligned' needs the images' camera labels [B, 25] or their landmarks "
+                "[B, 5, 2]; pass them, or build the net with crop='legacy'"
+            )
+        if camera.shape != (len(images), cameras.LABEL_LENGTH):
+            raise ValueError(
+                f"camera labels must be [{len(images)}, 25], one per image, not "
+                f"{list(camera.shape)}"
+            )
+        return cameras.project(self.points, camera.to(images.dtype), size=float(images.shape[-1]))
+
+
+def usable(landmarks: Tensor) -> Tensor:
+    """Which faces were found.
+
+    Args:
+        landmarks: `[B, 5, 2]` pixels; not finite where a detector found nothing.
+
+    Returns:
+        `[B]` bool: all numbers finite and the points further apart than a hundredth of a pixel.
+    """
+    spread = (landmarks - landmarks.mean(-2, keepdim=True)).abs().amax((-2, -1))
+    return landmarks.isfinite().all(-1).all(-1) & (spread > 0.01)
 
 
 def fit_similarity(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,7 @@ from warpgan.data.portraits.head import (
     lash_coordinates,
     shape_vertices,
 )
+from warpgan.data.portraits.landmarks import landmarks_of
 from warpgan.data.portraits.noise import STRANDS, VOLUME
 from warpgan.data.portraits.paint import beard_amount, clothed_vertices
 from warpgan.data.portraits.raster import LASH, Mesh, rasterise, vertex_normals
@@ -168,6 +169,10 @@ class Portrait:
         points = self.head_vertices[head_asset().five_points].astype(np.float32)
         points[:2, 2] -= PUPIL_BULGE
         return points
+
+    def landmarks(self) -> np.ndarray:
+        """[5, 3] float32, world: where pictures show pupils, nose tip and mouth corners."""
+        return landmarks_of(self.head_vertices).astype(np.float32)
 
     def render(self, camera: Tensor | np.ndarray, *, size: int = 128, supersample: int = 2) -> View:
         """See the person.
