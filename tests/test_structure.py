@@ -22,6 +22,7 @@ LAYERS = (
         "checkpoint_reader",
         "cli",
         "config",
+        "denormals",
         "described_weights",
         "labels",
         "modulation",

@@ -7,8 +7,8 @@ import torch
 
 from tests.warpgan.evaluation_world import build_generator
 from warpgan.cameras import frontal_label, look_at
+from warpgan.denormals import DENORMAL, denormals_are_zero, flushed_denormals
 from warpgan.methods.base import Method
-from warpgan.methods.denormals import DENORMAL, denormals_are_zero, flushed_denormals
 from warpgan.methods.noise_maps import (
     drawn_like,
     noise_maps,

@@ -27,32 +27,36 @@ def default_style_counts(num_ws: int) -> tuple[int, int, int]:
 class ScaledLinear(nn.Module):
     """Linear layer with unit-variance weights scaled at run time (equalised learning rate)."""
 
-    def __init__(self, width: int) -> None:
-        """Build the square layer."""
+    def __init__(self, width: int, in_width: int | None = None) -> None:
+        """Build the layer; square without `in_width`."""
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(width, width))
+        in_width = width if in_width is None else in_width
+        self.weight = nn.Parameter(torch.randn(width, in_width))
         self.bias = nn.Parameter(torch.zeros(width))
-        self.gain = 1 / math.sqrt(width)
+        self.gain = 1 / math.sqrt(in_width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map [B, width] to [B, width]."""
+        """Map [B, in_width] to [B, width]."""
         return F.linear(x, self.weight * self.gain, self.bias)
 
 
 class StyleHead(nn.Module):
     """Strided convolutions down to one pixel, then a linear layer: one style code."""
 
-    def __init__(self, in_channels: int, width: int, *, side: int) -> None:
-        """Build the head for maps of `side` pixels, a power of two."""
+    def __init__(
+        self, in_channels: int, width: int, *, side: int, hidden: int | None = None
+    ) -> None:
+        """Build the head for maps of `side` pixels, a power of two; `hidden` or `width` wide."""
         super().__init__()
+        hidden = width if hidden is None else hidden
         layers: list[nn.Module] = []
         for index in range(max(1, side.bit_length() - 1)):
             layers += [
-                nn.Conv2d(width if index else in_channels, width, 3, 2, 1),
+                nn.Conv2d(hidden if index else in_channels, hidden, 3, 2, 1),
                 nn.LeakyReLU(),
             ]
         self.convs = nn.Sequential(*layers)
-        self.linear = ScaledLinear(width)
+        self.linear = ScaledLinear(width, hidden)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map [B, C, side, side] to [B, width]."""
@@ -73,6 +77,7 @@ class PspEncoder(nn.Module):
         widths: Sequence[int] = WIDTHS,
         units: Sequence[int] = UNITS,
         style_counts: Sequence[int] | None = None,
+        head_width: int | None = None,
     ) -> None:
         """Build the encoder, full size by default.
 
@@ -84,6 +89,7 @@ class PspEncoder(nn.Module):
             units: residual units of the four trunk stages.
             style_counts: codes read from the coarse, middle and fine map; sum num_ws. None shares
                 them in the proportion 3 : 4 : 7 of the full size.
+            head_width: channels inside of each code's head; None for `w_dim`, as published.
         """
         super().__init__()
         counts = tuple(style_counts) if style_counts else default_style_counts(num_ws)
@@ -96,6 +102,8 @@ class PspEncoder(nn.Module):
             )
         if len(counts) != 3 or min(counts) < 1 or sum(counts) != num_ws:
             raise ValueError(f"style_counts={counts}: expected 3 positive numbers, sum {num_ws}")
+        if head_width is not None and head_width < 1:
+            raise ValueError(f"head_width={head_width}: expected a positive number, or none")
         self.image_size = image_size
         self.num_ws = num_ws
         self.w_dim = w_dim
@@ -106,6 +114,7 @@ class PspEncoder(nn.Module):
             "widths": list(widths),
             "units": list(units),
             "style_counts": list(counts),
+            "head_width": head_width,
         }
         self.input_layer = build_stem(widths[0])
         self.body = build_body(widths, units)
@@ -115,7 +124,9 @@ class PspEncoder(nn.Module):
         self.lateral_fine = nn.Conv2d(widths[2], channels, 1)
         sides = (image_size // 16, image_size // 8, image_size // 4)
         self.styles = nn.ModuleList(
-            nn.ModuleList(StyleHead(channels, w_dim, side=side) for _ in range(count))
+            nn.ModuleList(
+                StyleHead(channels, w_dim, side=side, hidden=head_width) for _ in range(count)
+            )
             for count, side in zip(counts, sides, strict=True)
         )
 

@@ -13,7 +13,11 @@ from warpgan.methods.encoder_file import find_encoder
 from warpgan.training.runs import read_config
 
 # Which generator a named encoder was trained with.
-GENERATOR_OF = {"encoder_mini": "eg3d_mini", "encoder_warpgan": "eg3d_lpff"}
+GENERATOR_OF = {
+    "encoder_mini": "eg3d_mini",
+    "psp_mini": "eg3d_mini",
+    "encoder_warpgan": "eg3d_lpff",
+}
 GENERATOR_TARGET = "warpgan.generators.named_generator"
 
 

@@ -21,9 +21,9 @@ from tqdm import trange
 
 from eg3d import TriPlaneGenerator
 from warpgan.cameras import frontal_label
+from warpgan.denormals import flushed_denormals
 from warpgan.losses import terms
 from warpgan.losses.encoder import pooled
-from warpgan.methods.denormals import flushed_denormals
 from warpgan.methods.noise_maps import (
     drawn_like,
     noise_maps,

@@ -15,8 +15,8 @@ from tqdm import trange
 
 from eg3d import TriPlaneGenerator
 from warpgan.cameras import frontal_label
+from warpgan.denormals import flushed_denormals
 from warpgan.losses.encoder import pooled
-from warpgan.methods.denormals import flushed_denormals
 from warpgan.methods.noise_maps import NoiseMaps, noise_maps, normal_numbers
 from warpgan.perception import PerceptualNet
 

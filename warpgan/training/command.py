@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from warpgan.cli import EXIT_USER_ERROR, plain_errors
+from warpgan.denormals import flushed_denormals
 from warpgan.training.checkpoint import CheckpointError, read_state
 from warpgan.training.order import micro_batch_size
 from warpgan.training.runs import RunFolder, check_run_name, open_run_folder, record_start
@@ -99,7 +100,9 @@ def run_training(command: TrainingCommand, config: DictConfig, overrides: list[s
             record_start(run, plain_config(config), overrides=overrides, step=step)
             _announce(run, settings, accelerator, job.trained)
     try:
-        outcome = command.loop(job, run)
+        # Half of a training step on a CPU went into gradients that are next to nothing.
+        with flushed_denormals():
+            outcome = command.loop(job, run)
     except CheckpointError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
