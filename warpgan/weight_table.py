@@ -120,6 +120,15 @@ SHIPPED = (
         shipped=True,
     ),
     WeightFile(
+        "psp_mini",
+        "psp_mini.safetensors",
+        "bash scripts/train_psp_mini.sh",
+        "Apache-2.0 (trained here on portraits)",
+        "the pSp row of Table 1 on portraits (method=[psp])",
+        "method.psp.encoder=runs/NAME, an encoder of your own",
+        shipped=True,
+    ),
+    WeightFile(
         "pose_mini",
         "pose_mini.safetensors",
         "python -m warpgan.train_pose",
