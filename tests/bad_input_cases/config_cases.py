@@ -68,7 +68,7 @@ def _damaged_state(root: Path) -> None:
 CASES = [
     command_case("misspelt key", ("train.stepz=3",), "train.stepz=3", "did you mean train.steps"),
     command_case("misspelt group", ("encodr=swin",), "encodr", "encoder"),
-    command_case("unknown choice", ("encoder=vit",), "encoder=vit", "psp, swin"),
+    command_case("unknown choice", ("encoder=vit",), "encoder=vit", "psp, psp_small, swin"),
     command_case("unknown preset", ("preset=big",), "preset=big", "mini, official, paper"),
     command_case("unknown ablation", ("ablation=H",), "ablation=H", "A, B, C"),
     command_case("unknown experiment", ("experiment=mine",), "experiment=mine", "example"),
