@@ -8,7 +8,7 @@ mistaken for these. Files are written aside and renamed: several processes may s
 one that is damaged is computed anew.
 """
 
-import os
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from warpgan.data.portraits.splits import write_aside
 from warpgan.methods.true_latent import photo_key
 
 HASH_DIGITS = 16
@@ -65,7 +66,9 @@ class FeatureCache:
             kept = _read(path)
             if kept is None:
                 kept = compute(image[None])[0].detach().float().cpu().numpy()
-                _write(path, kept)
+                stream = io.BytesIO()
+                np.save(stream, kept, allow_pickle=False)
+                write_aside(path, stream.getvalue())
             features.append(torch.from_numpy(kept))
         if not features:
             raise ValueError("no photos: expected images [N, 3, S, S] with N of at least 1")
@@ -86,13 +89,3 @@ def _read(path: Path) -> np.ndarray | None:
     if features.ndim != 1 or features.dtype != np.float32 or not np.isfinite(features).all():
         return None
     return features
-
-
-def _write(path: Path, features: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(aside, "wb") as file:
-        np.save(file, features, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)

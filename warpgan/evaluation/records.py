@@ -15,7 +15,6 @@ depend on nothing but their batch: any process may write any of them, in any ord
 import csv
 import io
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from warpgan.data.portraits.splits import write_aside
 from warpgan.evaluation.items import Row
 
 ROW_COLUMNS = (*(field.name for field in fields(Row)), "failed")
@@ -108,7 +108,7 @@ class Records:
         arrays["rows"] = np.array([row.name for row in rows], dtype=np.str_)
         stream = io.BytesIO()
         np.savez(stream, **arrays)
-        write_bytes(self._part_path(batch), stream.getvalue())
+        write_aside(self._part_path(batch), stream.getvalue())
 
     def read(self, batch: int, rows: Sequence[Row]) -> Part | None:
         """Read a batch; ``None`` if it is absent, damaged, or of other rows or metrics."""
@@ -149,7 +149,7 @@ class Records:
         for name in self.features:
             stream = io.BytesIO()
             np.save(stream, np.concatenate([part.features[name] for part in parts]))
-            write_bytes(self.features_path(name), stream.getvalue())
+            write_aside(self.features_path(name), stream.getvalue())
         seconds, failures, lines = [], [], []
         for part, rows, photos in zip(parts, batches, sources, strict=True):
             failed = {photo for photo, error in zip(photos, part.errors, strict=True) if error}
@@ -212,15 +212,7 @@ class Records:
 
 def write_text(path: Path, text: str) -> None:
     """Write aside and rename."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write aside and rename; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    aside.write_bytes(content)
-    aside.replace(path)
+    write_aside(path, text.encode())
 
 
 def _write_table(path: Path, head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:

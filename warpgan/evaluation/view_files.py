@@ -13,8 +13,8 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from warpgan.data.portraits.splits import write_aside
 from warpgan.evaluation.items import Row
-from warpgan.evaluation.records import write_bytes
 from warpgan.pictures import to_uint8
 
 QUALITY = 92
@@ -67,4 +67,4 @@ class ViewFiles:
     def _write(self, path: Path, image: Tensor) -> None:
         stream = io.BytesIO()
         Image.fromarray(to_uint8(image)).save(stream, "WEBP", quality=QUALITY)
-        write_bytes(path, stream.getvalue())
+        write_aside(path, stream.getvalue())
