@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from warpgan import cli, weights
+from warpgan import cli
 from warpgan.evaluation.camera_list import cameras_for
 from warpgan.evaluation.config import EvaluateConfig, check_config
 from warpgan.evaluation.extras import Extras, measure_extras, measure_floor
@@ -23,14 +23,17 @@ from warpgan.evaluation.items import Item, build_items, cameras_sha256
 from warpgan.evaluation.load import choose_device, find_models
 from warpgan.evaluation.measures import Known, MetricSuite
 from warpgan.evaluation.photos import Photos, open_photos
-from warpgan.evaluation.records import Records, write_text
+from warpgan.evaluation.records import Records, file_hashes, write_text
 from warpgan.evaluation.report import Evaluated, write_results
 from warpgan.evaluation.run import Processes, evaluate_method
+from warpgan.evaluation.run_folder import claim_run_folder
 from warpgan.evaluation.sheet import evaluation_sheet, listed_view_sheet, novel_view_sheet
 from warpgan.evaluation.summary import MethodResult, summarise
 from warpgan.evaluation.view_files import ViewFiles
 from warpgan.methods.base import Method
 from warpgan.methods.build import Models
+from warpgan.methods.refined import CameraRefiner, WithRefinedCamera
+from warpgan.methods.remembered import Remembered
 from warpgan.pictures import write_png
 from warpgan.training.lock import RunLock
 from warpgan.training.runs import check_run_name
@@ -62,6 +65,12 @@ def evaluate(config: DictConfig, overrides: list[str]) -> list[MethodResult]:
         check_config(settings)
         check_run_name(settings.run.name)
         processes = Processes.from_environment()
+        if settings.run.overwrite and processes.count > 1:
+            raise ValueError(
+                f"run.overwrite=true with {processes.count} processes: one would discard what "
+                "another has just written; start anew with one process, interrupt it, and go on "
+                "with several and without run.overwrite"
+            )
         folder = Path(settings.paths.runs) / settings.run.name
         folder.mkdir(parents=True, exist_ok=True)
         lock = RunLock(folder) if processes.first else None
@@ -110,26 +119,38 @@ def _evaluate(
         encoder_files=found.encoder_files,
     )
     methods = [cli.build_node(config.method, name)(models, name=name) for name in settings.method]
+    if asked.camera_refine:
+        refiner = CameraRefiner(models, steps=asked.camera_refine)
+        methods = [WithRefinedCamera(one, refiner) for one in methods]
+    if asked.optimised_consistency and asked.orbit_frames:
+        methods = [Remembered(one) if one.one_at_a_time else one for one in methods]
     names, labels = photos.dataset.names, photos.dataset.labels
     novel = None
     if asked.protocol == "novel_view":
         novel = cameras_for(labels, labels_file=asked.cameras, seed=settings.run.seed)
     items = build_items(names, labels, protocol=asked.protocol, count=asked.count, novel=novel)
+    # All folders before any work: a refusal must not come hours later.
+    claim_run_folder(
+        folder, data=photos.note, methods=settings.method, overwrite=settings.run.overwrite
+    )
+    records = [
+        _open_records(method, photos, items, suite=suite, settings=settings, folder=folder)
+        for method in methods
+    ]
     if processes.first:
         plain = OmegaConf.to_container(config, resolve=True)
         write_text(folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
-    records = [
-        _measure(
+    for method, record in zip(methods, records, strict=True):
+        evaluate_method(
             method,
             photos,
             items,
             suite=suite,
-            settings=settings,
-            folder=folder,
+            records=record,
+            batch_size=asked.batch_size,
             processes=processes,
+            files=ViewFiles(folder, method=method.name) if asked.save_views else None,
         )
-        for method in methods
-    ]
     if not processes.first:
         return []
     extras: list[Extras] = [
@@ -141,8 +162,9 @@ def _evaluate(
             suite=suite,
             timing=asked.timing,
             orbit_frames=asked.orbit_frames,
-            recorded=record.read_seconds(),
+            recorded=record.read_costs(),
             seed=settings.run.seed,
+            optimised=asked.optimised_consistency,
         )
         for method, record in zip(methods, records, strict=True)
     ]
@@ -153,7 +175,8 @@ def _evaluate(
             suite,
             resamples=asked.resamples,
             seed=settings.run.seed,
-            one_at_a_time=method.one_at_a_time,
+            # One photo at a time takes minutes: none of them only warms up.
+            warm_up=0 if method.one_at_a_time else asked.batch_size,
         )
         for method, record in zip(methods, records, strict=True)
     ]
@@ -181,6 +204,9 @@ def _evaluate(
         if quick:
             write_png(folder / "sheet.png", _sheet(quick, photos, shown, settings, title=title))
     print(f"{text}\nwritten to {folder}")
+    beside = sorted({path.parent.name for path in folder.glob("*/rows.csv")} - set(settings.method))
+    if beside:
+        print(f"also finished there, but not named and so not in the summary: {', '.join(beside)}")
     return results
 
 
@@ -200,7 +226,7 @@ def _sheet(
     return evaluation_sheet(methods, photos.dataset, items, novel_yaws=yaws, title=title)
 
 
-def _measure(
+def _open_records(
     method: Method,
     photos: Photos,
     items: list[Item],
@@ -208,34 +234,22 @@ def _measure(
     suite: MetricSuite,
     settings: EvaluateConfig,
     folder: Path,
-    processes: Processes,
 ) -> Records:
-    """Evaluate one method, or what an interrupted evaluation left of it."""
+    """Open one method's folder, new or left by an interrupted evaluation of the same."""
     records = Records(folder / method.name, columns=suite.columns, features=suite.features)
-    asked = settings.evaluate
     records.open(
         {
             "data": photos.note,
-            "protocol": asked.protocol,
+            "protocol": settings.evaluate.protocol,
             "cameras": cameras_sha256(items),
             "items": len(items),
             "metrics": list(suite.columns),
             "features": list(suite.features),
             "method": settings.method[method.name],
             "note": method.note,
-            "files": {path.name: weights.sha256_of(path) for path in (*method.files, *suite.files)},
+            "files": file_hashes((*method.files, *suite.files)),
         },
-        overwrite=settings.run.overwrite and processes.first,
-    )
-    evaluate_method(
-        method,
-        photos,
-        items,
-        suite=suite,
-        records=records,
-        batch_size=asked.batch_size,
-        processes=processes,
-        files=ViewFiles(folder, method=method.name) if asked.save_views else None,
+        overwrite=settings.run.overwrite,
     )
     return records
 

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from warpgan import cli
 from warpgan.described_weights import weights_path
@@ -30,6 +29,7 @@ from warpgan.perception.pose_net import (
     load_pose_net,
     save_pose_net,
 )
+from warpgan.progress import progress_bar
 from warpgan.training.pose_views import PoseViews, draw_batch, read_views, to_unit, wide_views
 from warpgan.training.schedule import learning_rate_factor, set_learning_rate
 
@@ -62,7 +62,7 @@ def train_pose_net(views: PoseViews, recipe: PoseRecipe) -> PoseNet:
         torch.manual_seed(recipe.seed)
         net = PoseNet()
     optimizer = torch.optim.Adam(net.parameters(), lr=recipe.learning_rate)
-    bar = tqdm(range(recipe.steps), desc="training", unit="step", disable=None)
+    bar = progress_bar(range(recipe.steps), title="training", unit="step")
     for step in bar:
         factor = learning_rate_factor(
             step, schedule="cosine", warmup_steps=recipe.warmup_steps, steps=recipe.steps

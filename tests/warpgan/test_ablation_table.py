@@ -40,7 +40,7 @@ def write_row(folder: Path, name: str, *, seed: int, rows=IMAGES, **settings) ->
     nothing = np.zeros(len(rows))
     part = Part(values, {}, nothing, nothing, nothing, [""] * len(rows))
     records.write(0, rows, part)
-    records.finish([rows], [[row.source for row in rows]])
+    records.finish([part], [rows], sources=[[row.source for row in rows]])
     return values
 
 

@@ -14,7 +14,7 @@ from warpgan.data.portraits import Portrait
 from warpgan.data.portraits.head import COMPONENTS, head_asset, shape_vertices
 from warpgan.data.portraits.landmarks import landmarks_of
 from warpgan.data.portraits.raster import Mesh, rasterise
-from warpgan.perception.crops import ARCFACE_TEMPLATE, AlignedCrop, fit_similarity
+from warpgan.perception.crops import ARCFACE_TEMPLATE, HEADS, AlignedCrop, fit_similarity
 
 SIZE = 128
 YAWS = (-60.0, -30.0, 0.0, 30.0, 60.0)
@@ -125,6 +125,24 @@ def test_canonical_points_of_turned_heads_miss_by_their_depth(mean_head, yaw, ey
         assert 2.0 < off[:2].min() and off[:2].max() < eyes
         assert 2.0 < off[3:].min() and off[3:].max() < mouth
         assert misses(mean_head, side, slid).max() < 1.2
+
+
+def test_the_portraits_head_is_the_world_s_mean_head(mean_head):
+    assert (HEADS["portraits"] - mean_head).abs().max() < 1e-4
+    assert torch.equal(HEADS["eg3d"], cameras.CANONICAL_POINTS)
+
+
+@pytest.mark.parametrize("yaw", YAWS)
+def test_points_of_the_portraits_head_fit_at_every_yaw(people, mean_head, yaw):
+    """The mean head is met exactly, calm people and smiling ones as far as they differ from it."""
+    assert misses(mean_head, yaw, HEADS["portraits"]).max() < 0.05
+    calm = misses(calm_landmarks(people), yaw, HEADS["portraits"])
+    assert calm.median() < 1.1 and calm.quantile(0.95) < 4.0
+    smiling = torch.stack([as_points(person.landmarks()) for person in people])
+    own, other = (misses(smiling, yaw, HEADS[head]) for head in ("portraits", "eg3d"))
+    assert own.median() < 1.4
+    if yaw:
+        assert other.median() > 2.5 * own.median()
 
 
 def test_expression_moves_the_mouth_only(people):

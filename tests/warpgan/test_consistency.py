@@ -13,7 +13,7 @@ from warpgan.data.folder import ImageFolder
 from warpgan.data.portraits import Portrait
 from warpgan.data.portraits.splits import SplitSettings, write_split
 from warpgan.data.portraits.visibility import unproject
-from warpgan.evaluation import true_surfaces
+from warpgan.evaluation import photos as photos_module
 from warpgan.evaluation.consistency import (
     COLUMNS,
     ConsistencyRow,
@@ -253,7 +253,7 @@ def test_depth_is_drawn_once_and_damage_is_mended(photos, items, monkeypatch):
         if np.array_equal(np.load(path)["cameras"], cameras.numpy())
     ]
     with monkeypatch.context() as patch:
-        patch.setattr(true_surfaces, "Portrait", None)
+        patch.setattr(photos_module, "Portrait", None)
         assert torch.equal(surfaces.depth_z(name, cameras), depth_z)
     kept.write_bytes(kept.read_bytes()[:40])
     assert torch.equal(surfaces.depth_z(name, cameras), depth_z)

@@ -69,6 +69,34 @@ def test_same_command_twice_adds_nothing(world):
     assert again["methods"] == stamp["methods"]
 
 
+def test_a_refusal_comes_before_any_work_and_leaves_the_config(world, capsys):
+    _, out = run(world, "method=[mean_latent]", name="refused")
+    before = (out / "config.yaml").read_bytes()
+    words = ["method=[encoder,mean_latent]", "evaluate.count=2"]
+    for more, message in ((words, "items: 12 -> 2"), (["data.labels=short.json"], "other data")):
+        labels = json.loads((world / "photos" / "dataset.json").read_text())["labels"][:4]
+        (world / "photos" / "short.json").write_text(json.dumps({"labels": labels}))
+        with pytest.raises(SystemExit) as stop:
+            run(world, *more, "data.skip_invalid=true", name="refused")
+        assert stop.value.code == 2 and message in capsys.readouterr().err
+    assert (out / "config.yaml").read_bytes() == before
+    assert not (out / "encoder" / "rows.csv").exists()
+
+
+def test_methods_that_were_not_named_again_are_told_of(world, capsys):
+    run(world, "method=[mean_latent]", name="fewer")
+    assert "not in the summary" not in capsys.readouterr().out
+    run(world, "method=[encoder]", name="fewer")
+    assert "not in the summary: mean_latent" in capsys.readouterr().out
+
+
+def test_several_processes_do_not_start_anew_under_each_other(world, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit) as stop:
+        run(world, "run.overwrite=true", name="anew")
+    assert stop.value.code == 2 and "2 processes" in capsys.readouterr().err
+
+
 def test_multi_view_command(world):
     results, out = run(world, "evaluate.protocol=multi_view", "evaluate.count=2", name="multi")
     assert len(results[0].rows) == 6 and set(results[0].by_view) == {
@@ -134,6 +162,7 @@ def test_novel_views_need_more_than_pixels(world, capsys):
         (["method=[true_latent]"], "latents are known"),
         (["metrics.training_nets=[lpips_alex]"], "training_nets names lpips_alex"),
         (["run.name=a/b"], "must be one plain folder name"),
+        (["+method.photos={_target_: x}"], "a method cannot be called 'photos'"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

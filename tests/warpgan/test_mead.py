@@ -50,20 +50,6 @@ def broken(tmp_path_factory) -> Path:
     return data
 
 
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory) -> Path:
-    """Two good people; read only."""
-    data = tmp_path_factory.mktemp("mead") / "MEAD"
-    write_good_people(data)
-    return data
-
-
-@pytest.fixture
-def own(clean, tmp_path) -> Path:
-    """A copy of `clean` to be changed."""
-    return shutil.copytree(clean, tmp_path / "own")
-
-
 def test_every_defect_is_reported_and_nothing_is_dropped_silently(broken, tmp_path, capsys):
     out = tmp_path / "out"
     run(broken, out)
@@ -143,11 +129,11 @@ def test_landmarks_make_a_data_set_for_the_harness(broken, tmp_path, capsys):
     assert "evaluate.protocol=multi_view" in capsys.readouterr().out
 
 
-def test_one_step_two_steps_and_two_workers_give_the_same_bytes(clean, tmp_path):
+def test_one_step_two_steps_and_two_workers_give_the_same_bytes(clean_mead, tmp_path):
     points = write_points(tmp_path / "points.json")
-    run(clean, tmp_path / "two")
-    run(clean, tmp_path / "two", "--landmarks", points)
-    run(clean, tmp_path / "one", "--landmarks", points, "--workers", 2)
+    run(clean_mead, tmp_path / "two")
+    run(clean_mead, tmp_path / "two", "--landmarks", points)
+    run(clean_mead, tmp_path / "one", "--landmarks", points, "--workers", 2)
     one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
     assert {"dataset.json", "manifest.csv", "report.json", "report.txt", *FULL} <= set(one)
     left_behind = {name for name in two if name.startswith(".frames/")}
@@ -155,11 +141,11 @@ def test_one_step_two_steps_and_two_workers_give_the_same_bytes(clean, tmp_path)
     assert {name: two[name] for name in one} == one
 
 
-def test_good_crops_are_kept_and_bad_ones_made_again(clean, tmp_path, capsys):
+def test_good_crops_are_kept_and_bad_ones_made_again(clean_mead, tmp_path, capsys):
     out, points = tmp_path / "out", write_points(tmp_path / "points.json")
-    run(clean, out, "--landmarks", points)
+    run(clean_mead, out, "--landmarks", points)
     before, made = contents(out), times(out)
-    run(clean, out, "--landmarks", points)
+    run(clean_mead, out, "--landmarks", points)
     assert contents(out) == before and times(out) == made
     assert "0 images written, 10 were good already" in capsys.readouterr().out
     half = (out / "M003" / "front.png").read_bytes()[:200]
@@ -167,27 +153,27 @@ def test_good_crops_are_kept_and_bad_ones_made_again(clean, tmp_path, capsys):
     (out / "M003" / ".left_30.png.4242").write_bytes(half)
     (out / "W009" / "right_60.png").unlink()
     Image.new("RGB", (512, 512)).save(out / "W009" / "front.png")
-    run(clean, out, "--landmarks", points)
+    run(clean_mead, out, "--landmarks", points)
     assert contents(out) == before, "half-written, removed and overwritten images are made again"
     kept = [name for name in FULL if times(out)[name] == made[name]]
     assert len(kept) == 7
 
 
-def test_other_points_make_only_their_crops_again(clean, tmp_path):
+def test_other_points_make_only_their_crops_again(clean_mead, tmp_path):
     out = tmp_path / "out"
-    run(clean, out, "--landmarks", write_points(tmp_path / "a.json"))
+    run(clean_mead, out, "--landmarks", write_points(tmp_path / "a.json"))
     made = times(out)
     moved = (np.array(points_of("left_30")) + 1.5).tolist()
-    run(clean, out, "--landmarks", write_points(tmp_path / "b.json", W009__left_30=moved))
+    run(clean_mead, out, "--landmarks", write_points(tmp_path / "b.json", W009__left_30=moved))
     assert [name for name in FULL if times(out)[name] != made[name]] == ["W009/left_30.png"]
-    run(clean, out, "--landmarks", tmp_path / "a.json", "--size", 64)
+    run(clean_mead, out, "--landmarks", tmp_path / "a.json", "--size", 64)
     assert {Image.open(out / name).size for name in FULL} == {(64, 64)}
 
 
-def test_an_interrupted_run_is_no_data_set_and_goes_on(clean, tmp_path, monkeypatch):
+def test_an_interrupted_run_is_no_data_set_and_goes_on(clean_mead, tmp_path, monkeypatch):
     out, points = tmp_path / "out", write_points(tmp_path / "points.json")
-    run(clean, tmp_path / "whole", "--landmarks", points)
-    run(clean, out, "--landmarks", points, "--size", 64)
+    run(clean_mead, tmp_path / "whole", "--landmarks", points)
+    run(clean_mead, out, "--landmarks", points, "--size", 64)
 
     def killed(job):
         if job.person == GOOD[1]:
@@ -196,53 +182,53 @@ def test_an_interrupted_run_is_no_data_set_and_goes_on(clean, tmp_path, monkeypa
 
     monkeypatch.setattr(prepare_module, "prepare_person", killed)
     with pytest.raises(KeyboardInterrupt):
-        main([str(clean), str(out), "--landmarks", str(points)])
+        main([str(clean_mead), str(out), "--landmarks", str(points)])
     assert not (out / "dataset.json").exists(), "sizes are mixed: not to be evaluated"
     monkeypatch.undo()
     first = [name for name in FULL if name.startswith(GOOD[0])]
     made = times(out, first)
-    run(clean, out, "--landmarks", points)
+    run(clean_mead, out, "--landmarks", points)
     assert times(out, first) == made
     assert contents(out) == contents(tmp_path / "whole")
 
 
-def test_another_video_is_read_again(own, tmp_path):
+def test_another_video_is_read_again(own_mead, tmp_path):
     out, points = tmp_path / "out", write_points(tmp_path / "points.json")
-    run(own, out, "--landmarks", points)
+    run(own_mead, out, "--landmarks", points)
     before = {row["id"] + row["camera"]: row for row in manifest_of(out)}
     for camera in CAMERAS:
-        write_clip(clip_path(own, "M003", camera), 15)
-    run(own, out, "--landmarks", points)
+        write_clip(clip_path(own_mead, "M003", camera), 15)
+    run(own_mead, out, "--landmarks", points)
     for row in manifest_of(out):
         old = before[row["id"] + row["camera"]]
         assert row["frame"] == ("7" if row["id"] == "M003" else "5")
         assert (row["image_sha256"] != old["image_sha256"]) == (row["id"] == "M003")
 
 
-def test_people_without_points_leave_the_data_set(clean, tmp_path):
+def test_people_without_points_leave_the_data_set(clean_mead, tmp_path):
     out = tmp_path / "out"
-    run(clean, out, "--landmarks", write_points(tmp_path / "all.json"))
+    run(clean_mead, out, "--landmarks", write_points(tmp_path / "all.json"))
     far = [[900.0, 900.0]] * 5
     points = write_points(tmp_path / "few.json", W009__left_60=..., W009__right_60=None)
-    run(clean, out, "--landmarks", points)
+    run(clean_mead, out, "--landmarks", points)
     assert set(defects_of(out)) == {
         ("no points in the landmark file", "W009/left_60"),
         ("no face was found", "W009/right_60"),
     }
     assert list(ImageFolder(out, size=64).names) == [n for n in FULL if n.startswith("M003")]
-    run(clean, out, "--landmarks", points, "--allow-missing")
+    run(clean_mead, out, "--landmarks", points, "--allow-missing")
     names = set(ImageFolder(out, size=64).names)
     assert set(FULL) - names == {"W009/left_60.png", "W009/right_60.png"}
     lost = write_points(tmp_path / "lost.json", W009__front=far, M999__front=far)
-    run(clean, out, "--landmarks", lost, "--allow-missing")
+    run(clean_mead, out, "--landmarks", lost, "--allow-missing")
     assert list(defects_of(out)) == [("points give no camera", "W009/front")]
     assert report_of(out)["points_without_view"] == ["M999/front"]
     assert len(ImageFolder(out, size=64)) == 5, "without front there is no photo to go in"
-    run(clean, out, "--landmarks", tmp_path / "all.json")
+    run(clean_mead, out, "--landmarks", tmp_path / "all.json")
     assert list(ImageFolder(out, size=64).names) == FULL
     alone = write_points(tmp_path / "alone.json", GOOD[:1])
     run(
-        clean,
+        clean_mead,
         out,
         "--landmarks",
         alone,
@@ -253,8 +239,8 @@ def test_people_without_points_leave_the_data_set(clean, tmp_path):
     assert len(ImageFolder(out, size=64)) == 5
 
 
-def test_extracted_frames_are_data_too(clean, tmp_path, capsys):
-    run(clean, tmp_path / "first")
+def test_extracted_frames_are_data_too(clean_mead, tmp_path, capsys):
+    run(clean_mead, tmp_path / "first")
     data = tmp_path / "extracted"
     shutil.copytree(tmp_path / "first" / "frames", data)
     (data / "W009" / "left_30.jpg").write_bytes((data / "W009" / "left_30.png").read_bytes())
@@ -270,54 +256,54 @@ def test_extracted_frames_are_data_too(clean, tmp_path, capsys):
         ("unreadable picture", "W009/front"),
     }
     assert report_of(out)["unused"]["clips"] == {"W009": {"left_30": 2, "top": 1}}
-    run(clean, tmp_path / "direct", "--landmarks", points)
+    run(clean_mead, tmp_path / "direct", "--landmarks", points)
     for camera in CAMERAS:
         name = f"M003/{camera}.png"
         assert sha256_of(out / name) == sha256_of(tmp_path / "direct" / name)
     assert [row["frame"] for row in manifest_of(out)] == [""] * 5
 
 
-def test_a_prepared_folder_is_left_as_it_is(clean, tmp_path, capsys):
+def test_a_prepared_folder_is_left_as_it_is(clean_mead, tmp_path, capsys):
     out = tmp_path / "out"
-    run(clean, out, "--landmarks", write_points(tmp_path / "points.json"))
+    run(clean_mead, out, "--landmarks", write_points(tmp_path / "points.json"))
     before = contents(out)
     run(out, tmp_path / "again")
     assert "already prepared" in capsys.readouterr().out
     assert contents(out) == before and not (tmp_path / "again").exists()
-    run(clean, out, code=2)
+    run(clean_mead, out, code=2)
     assert "finished data set" in capsys.readouterr().err
     assert contents(out) == before
 
 
-def test_folders_that_cannot_be_right(clean, own, tmp_path, capsys):
+def test_folders_that_cannot_be_right(clean_mead, own_mead, tmp_path, capsys):
     run(tmp_path / "none", tmp_path / "out", code=2)
-    run(own, own / "out", code=2)
+    run(own_mead, own_mead / "out", code=2)
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("mine")
-    run(clean, other, code=2)
+    run(clean_mead, other, code=2)
     packed = tmp_path / "packed"
     (packed / "M003").mkdir(parents=True)
     (packed / "M003" / "video.tar").write_bytes(b"")
     run(packed, tmp_path / "out", code=2)
-    run(clean, tmp_path / "out", "--size", 0, code=2)
+    run(clean_mead, tmp_path / "out", "--size", 0, code=2)
     errors = capsys.readouterr().err
     for message in ("is no folder", "lie in each other", "not begun by", "unpack", "size is 0"):
         assert message in errors
     assert [path.name for path in other.iterdir()] == ["thesis.tex"]
 
 
-def test_nothing_usable_is_an_error_with_a_report(own, tmp_path, capsys):
-    shutil.rmtree(own / "W009")
-    shutil.rmtree(own / "M003" / "video" / "front")
+def test_nothing_usable_is_an_error_with_a_report(own_mead, tmp_path, capsys):
+    shutil.rmtree(own_mead / "W009")
+    shutil.rmtree(own_mead / "M003" / "video" / "front")
     out = tmp_path / "out"
-    run(own, out, code=2)
+    run(own_mead, out, code=2)
     assert "nothing is usable" in capsys.readouterr().err
     assert ("missing camera", "M003/front") in defects_of(out)
-    run(own, out, "--allow-missing", code=2)
+    run(own_mead, out, "--allow-missing", code=2)
 
 
-def test_names_do_not_decide_the_side(clean, tmp_path):
+def test_names_do_not_decide_the_side(clean_mead, tmp_path):
     """Everybody's names say left for the viewer's left; one person's cameras are interchanged."""
     changes = {}
     for person in GOOD:
@@ -327,7 +313,7 @@ def test_names_do_not_decide_the_side(clean, tmp_path):
     changes["W009__left_30"] = points_of("left_30", -30.0)
     changes["W009__right_30"] = points_of("right_30", 46.0)
     out = tmp_path / "out"
-    run(clean, out, "--landmarks", write_points(tmp_path / "points.json", **changes))
+    run(clean_mead, out, "--landmarks", write_points(tmp_path / "points.json", **changes))
     assert report_of(out)["names_left_are_yaw"] == "below 0"
     side = "yaw is on the other side than the name says"
     assert notices_of(out) == {

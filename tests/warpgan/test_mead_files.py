@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,26 +17,12 @@ from tests.warpgan.mead_world import (
     points_of,
     report_of,
     run,
-    write_good_people,
     write_points,
 )
 from warpgan.data.folder import ImageFolder
+from warpgan.data.mead import frames
 from warpgan.data.mead.layout import CAMERAS
 from warpgan.video import write_mp4
-
-
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory) -> Path:
-    """Two good people; read only."""
-    data = tmp_path_factory.mktemp("mead") / "MEAD"
-    write_good_people(data)
-    return data
-
-
-@pytest.fixture
-def own(clean, tmp_path) -> Path:
-    """A copy of `clean` to be changed."""
-    return shutil.copytree(clean, tmp_path / "own")
 
 
 @pytest.mark.parametrize(
@@ -53,15 +38,15 @@ def own(clean, tmp_path) -> Path:
     ],
     ids=["68", "468", "triples", "text", "huge", "nan", "dict"],
 )
-def test_entries_that_are_not_five_points(clean, tmp_path, capsys, entry, message):
+def test_entries_that_are_not_five_points(clean_mead, tmp_path, capsys, entry, message):
     points, out = write_points(tmp_path / "points.json", W009__front=entry), tmp_path / "out"
-    run(clean, out, "--landmarks", points, code=2)
+    run(clean_mead, out, "--landmarks", points, code=2)
     error = capsys.readouterr().err
     assert str(points) in error and "W009/front" in error and "--skip-invalid" in error
     with pytest.raises(ValueError, match=message):
         raise ValueError(error.replace("\n", " "))
     assert not out.exists()
-    run(clean, out, "--landmarks", points, "--skip-invalid")
+    run(clean_mead, out, "--landmarks", points, "--skip-invalid")
     assert [name for _, name in defects_of(out)] == ["W009/front"]
 
 
@@ -74,28 +59,28 @@ def test_entries_that_are_not_five_points(clean, tmp_path, capsys, entry, messag
         (None, "does not exist"),
     ],
 )
-def test_other_files_are_no_landmarks(clean, tmp_path, capsys, text, message):
+def test_other_files_are_no_landmarks(clean_mead, tmp_path, capsys, text, message):
     path = tmp_path / "points.json"
     if text is not None:
         path.write_text(text)
-    run(clean, tmp_path / "out", "--landmarks", path, code=2)
+    run(clean_mead, tmp_path / "out", "--landmarks", path, code=2)
     error = capsys.readouterr().err
     assert message in error and str(path) in error
 
 
-def test_a_filled_template_survives_the_first_step(clean, tmp_path):
+def test_a_filled_template_survives_the_first_step(clean_mead, tmp_path):
     out = tmp_path / "out"
-    run(clean, out)
+    run(clean_mead, out)
     template = out / "landmarks_template.json"
     filled = json.loads(template.read_text()) | {"M003/front": points_of("front")}
     template.write_text(json.dumps(filled))
-    run(clean, out)
+    run(clean_mead, out)
     assert json.loads(template.read_text()) == filled
 
 
-def test_a_manifest_chooses_the_frames(own, tmp_path):
-    sad = clip_path(own, "M003", "front", emotion="sad", clip="007")
-    copy_clip(clip_path(own, "M003", "front"), sad)
+def test_a_manifest_chooses_the_frames(own_mead, tmp_path):
+    sad = clip_path(own_mead, "M003", "front", emotion="sad", clip="007")
+    copy_clip(clip_path(own_mead, "M003", "front"), sad)
     asked = tmp_path / "asked.csv"
     asked.write_text(
         "\ufeffid,camera,emotion,level,clip,frame\n"
@@ -106,7 +91,7 @@ def test_a_manifest_chooses_the_frames(own, tmp_path):
         "M404,front,neutral,level_1,001,middle\n"
     )
     out = tmp_path / "out"
-    run(own, out, "--manifest", asked, "--allow-missing")
+    run(own_mead, out, "--manifest", asked, "--allow-missing")
     found = {row["camera"]: (row["emotion"], row["clip"], row["frame"]) for row in manifest_of(out)}
     assert found == {
         "front": ("sad", "007", "3"),
@@ -120,21 +105,21 @@ def test_a_manifest_chooses_the_frames(own, tmp_path):
     assert report_of(out)["unused"]["people"] == ["W009"]
 
 
-def test_a_written_manifest_asks_for_the_same_and_finds_differences(own, tmp_path):
+def test_a_written_manifest_asks_for_the_same_and_finds_differences(own_mead, tmp_path):
     points = write_points(tmp_path / "points.json")
-    run(own, tmp_path / "here", "--landmarks", points)
+    run(own_mead, tmp_path / "here", "--landmarks", points)
     given = tmp_path / "given.csv"
     shutil.copy(tmp_path / "here" / "manifest.csv", given)
-    run(own, tmp_path / "there", "--landmarks", points, "--manifest", given)
+    run(own_mead, tmp_path / "there", "--landmarks", points, "--manifest", given)
     here, there = contents(tmp_path / "here"), contents(tmp_path / "there")
     assert there["manifest.csv"] == here["manifest.csv"]
     assert there["dataset.json"] == here["dataset.json"]
     assert notices_of(tmp_path / "there") == set()
     frames = [np.full((64, 64, 3), 255 - 9 * k, np.uint8) for k in range(11)]
-    clip = clip_path(own, "W009", "front")
+    clip = clip_path(own_mead, "W009", "front")
     clip.unlink()
     write_mp4(clip, frames, fps=30)
-    run(own, tmp_path / "there", "--landmarks", points, "--manifest", given)
+    run(own_mead, tmp_path / "there", "--landmarks", points, "--manifest", given)
     assert notices_of(tmp_path / "there") == {
         ("video is not the manifest's", "W009/front"),
         ("frame is not the manifest's", "W009/front"),
@@ -156,32 +141,32 @@ def test_a_written_manifest_asks_for_the_same_and_finds_differences(own, tmp_pat
         ("M009,front,neutral,level_1,001,1\nM009,front,neutral,level_1,001,2", "listed twice"),
     ],
 )
-def test_wrong_lines_of_a_manifest(clean, tmp_path, capsys, line, message):
+def test_wrong_lines_of_a_manifest(clean_mead, tmp_path, capsys, line, message):
     path = tmp_path / "asked.csv"
     path.write_text(f"id,camera,emotion,level,clip,frame\n{line}\n")
-    run(clean, tmp_path / "out", "--manifest", path, code=2)
+    run(clean_mead, tmp_path / "out", "--manifest", path, code=2)
     error = capsys.readouterr().err
     assert message in error and str(path) in error and "line " in error
     assert not (tmp_path / "out").exists()
 
 
-def test_a_manifest_without_its_columns(clean, tmp_path, capsys):
+def test_a_manifest_without_its_columns(clean_mead, tmp_path, capsys):
     path = tmp_path / "asked.csv"
     path.write_text("id,camera\nM003,front\n")
-    run(clean, tmp_path / "out", "--manifest", path, code=2)
-    run(clean, tmp_path / "out", "--manifest", tmp_path / "none.csv", code=2)
+    run(clean_mead, tmp_path / "out", "--manifest", path, code=2)
+    run(clean_mead, tmp_path / "out", "--manifest", tmp_path / "none.csv", code=2)
     error = capsys.readouterr().err
     assert "has no emotion, level, clip, frame" in error and "none.csv does not exist" in error
 
 
-def test_hostile_names_become_no_paths(own, tmp_path, capsys):
+def test_hostile_names_become_no_paths(own_mead, tmp_path, capsys):
     for name in ("a b", "-rf", "x;y", "new\nline", "frames", "dataset.json", "é"):
-        shutil.copytree(own / "M003", own / name)
+        shutil.copytree(own_mead / "M003", own_mead / name)
     bad = b"\xff\xfe"
-    (own / bad.decode(errors="surrogateescape")).mkdir()
-    (own / "M003" / "video" / "two\nlines").write_text("x")
+    (own_mead / bad.decode(errors="surrogateescape")).mkdir()
+    (own_mead / "M003" / "video" / "two\nlines").write_text("x")
     out = tmp_path / "out"
-    run(own, out, "--landmarks", write_points(tmp_path / "points.json"))
+    run(own_mead, out, "--landmarks", write_points(tmp_path / "points.json"))
     assert len(ImageFolder(out, size=64)) == 10
     names = [fault["name"] for fault in report_of(out)["unusable_names"]]
     assert len(names) == 8 and "new\\nline" in names and "frames" in names
@@ -189,22 +174,22 @@ def test_hostile_names_become_no_paths(own, tmp_path, capsys):
     assert "new\\nline" in (out / "report.txt").read_text()
 
 
-def test_a_link_in_the_output_does_not_lead_out(clean, tmp_path, capsys):
+def test_a_link_in_the_output_does_not_lead_out(clean_mead, tmp_path, capsys):
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    run(clean, out)
+    run(clean_mead, out)
     (out / "M003").symlink_to(elsewhere)
-    run(clean, out, "--landmarks", write_points(tmp_path / "points.json"), code=2)
+    run(clean_mead, out, "--landmarks", write_points(tmp_path / "points.json"), code=2)
     assert "leads outside" in capsys.readouterr().err
     assert list(elsewhere.iterdir()) == [] and not (out / "dataset.json").exists()
 
 
-def test_links_in_the_data_are_followed_once(clean, tmp_path):
+def test_links_in_the_data_are_followed_once(clean_mead, tmp_path):
     data = tmp_path / "linked"
     data.mkdir()
     for person in GOOD:
-        (data / person).symlink_to(clean / person)
-    real = shutil.copytree(clean / "M003", data / "M005")
+        (data / person).symlink_to(clean_mead / person)
+    real = shutil.copytree(clean_mead / "M003", data / "M005")
     (real / "loop").symlink_to(real)
     run(data, tmp_path / "out")
     assert report_of(tmp_path / "out")["kept"] == ["M003", "M005", "W009"]
@@ -212,22 +197,34 @@ def test_links_in_the_data_are_followed_once(clean, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["#EXTM3U\n#EXTINF:1,\n{}\n", "ffconcat version 1.0\nfile '{}'\n"])
-def test_a_clip_cannot_name_other_files(own, tmp_path, text):
-    other = clip_path(own, "W009", "front")
-    clip_path(own, "M003", "front").write_text(text.format(other))
-    run(own, tmp_path / "out")
+def test_a_clip_cannot_name_other_files(own_mead, tmp_path, text):
+    other = clip_path(own_mead, "W009", "front")
+    clip_path(own_mead, "M003", "front").write_text(text.format(other))
+    run(own_mead, tmp_path / "out")
     assert list(defects_of(tmp_path / "out")) == [("unreadable video", "M003/front")]
 
 
-def test_a_cut_off_download_is_noticed(own, tmp_path):
+def test_a_clip_of_too_many_pixels_is_not_decoded(own_mead, monkeypatch):
+    path = clip_path(own_mead, GOOD[0], "front")
+    monkeypatch.setattr(frames, "MAX_PIXELS", 64 * 64 - 1)
+    for read in (frames.examine, lambda path, layout: frames.read_frame(path, 0, layout=layout)):
+        with pytest.raises(frames.ClipError, match="64 x 64 pixels, more than 4095"):
+            read(path, layout="videos")
+    # The file's head may lie about the size of what is in it.
+    monkeypatch.setattr(frames, "_check_size", lambda width, height: None)
+    with pytest.raises(frames.ClipError):
+        frames.examine(path, layout="videos")
+
+
+def test_a_cut_off_download_is_noticed(own_mead, tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (24, 64, 64, 3), dtype=np.uint8)
     for camera in CAMERAS:
-        write_mp4(clip_path(own, "M003", camera), list(noise), fps=30)
-    clip = clip_path(own, "M003", "right_60")
+        write_mp4(clip_path(own_mead, "M003", camera), list(noise), fps=30)
+    clip = clip_path(own_mead, "M003", "right_60")
     content = clip.read_bytes()
     clip.write_bytes(content[: int(0.7 * len(content))])
-    clip_path(own, "M003", "left_30").write_bytes(b"")
-    run(own, tmp_path / "out")
+    clip_path(own_mead, "M003", "left_30").write_bytes(b"")
+    run(own_mead, tmp_path / "out")
     assert ("video is damaged", "M003/right_60") in notices_of(tmp_path / "out")
     assert set(defects_of(tmp_path / "out")) == {
         ("unreadable video", "M003/left_30"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -90,6 +91,19 @@ def test_storage_rounds_by_at_most_half_a_step(tmp_path):
     errors = (read["w"] - weight).abs().flatten(1).amax(1)
     assert (errors <= 0.5001 * steps + 1e-6).all()
     assert (read["b"] - weight[0]).abs().max() < 1e-3
+
+
+def test_a_net_is_written_to_the_same_bytes(tmp_path):
+    path, written = tmp_path / "n.safetensors", set()
+    tensors = {"w": torch.arange(6.0).view(2, 3), "b": torch.ones(1)}
+    for _ in range(8):
+        write_net(path, tensors, metadata={"net": "n", "origin": "caf\u00e9", "licence": "MIT"})
+        written.add(path.read_bytes())
+    assert len(written) == 1
+    with safe_open(path, framework="pt") as file:
+        assert file.metadata() == {"licence": "MIT", "net": "n", "origin": "caf\u00e9"}
+    assert torch.equal(read_net(path)["w"], tensors["w"])
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 def test_storage_refuses_what_half_precision_cannot_hold(tmp_path):

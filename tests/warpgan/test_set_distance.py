@@ -5,12 +5,7 @@ import pytest
 import torch
 from pytorch_fid.fid_score import calculate_frechet_distance
 
-from warpgan.metrics.set_distance import (
-    KernelDistance,
-    frechet_distance,
-    kernel_distance,
-    kernel_distance_all,
-)
+from warpgan.metrics.set_distance import KernelDistance, frechet_distance, kernel_distance
 
 
 def features(count: int, dim: int, seed: int, *, shift: float = 0.0) -> np.ndarray:
@@ -81,9 +76,12 @@ def test_frechet_needs_no_more_pictures_than_two():
 
 
 def test_kernel_distance_equals_pairs_counted_one_by_one():
-    a, b = features(11, 5, 1), features(8, 5, 2, shift=1.0)
-    assert kernel_distance_all(a, b) == pytest.approx(slow_squared_mmd(a, b), rel=1e-10)
-    assert kernel_distance_all(b, a) == pytest.approx(slow_squared_mmd(a, b), rel=1e-10)
+    a, b = features(11, 5, 1), features(11, 5, 2, shift=1.0)
+    assert kernel_distance(a, b).value == pytest.approx(slow_squared_mmd(a, b), rel=1e-10)
+    chosen = np.random.RandomState(4).choice(11, 8, replace=False)
+    expected = slow_squared_mmd(a[chosen], b[:8])
+    found = kernel_distance(a, b[:8], subsets=1, seed=4)
+    assert (found.value, found.subset_size) == (pytest.approx(expected, rel=1e-10), 8)
 
 
 def test_kernel_distance_does_not_depend_on_how_rows_are_cut(monkeypatch):
@@ -120,7 +118,7 @@ def test_subsets_are_as_large_as_the_smaller_set_and_seeded():
 
 def test_whole_sets_are_one_subset():
     a, b = features(30, 8, 1), features(30, 8, 2)
-    expected = KernelDistance(pytest.approx(kernel_distance_all(a, b)), 0.0, 1, 30)
+    expected = KernelDistance(pytest.approx(slow_squared_mmd(a, b)), 0.0, 1, 30)
     assert kernel_distance(a, b, subset_size=30) == expected
     assert kernel_distance(a, b) == expected
 
@@ -132,11 +130,11 @@ def test_kernel_distance_of_halves_is_zero_on_average_and_grows_with_the_shift()
     values = []
     for _ in range(200):
         order = rng.permutation(len(a))
-        values.append(kernel_distance_all(a[order[:60]], a[order[60:]]))
+        values.append(kernel_distance(a[order[:60]], a[order[60:]]).value)
     error = np.std(values) / np.sqrt(len(values))
     assert abs(np.mean(values)) < 3 * error
     assert min(values) < 0
-    near, far = (kernel_distance_all(a, features(120, 16, 2, shift=s)) for s in (0.2, 0.8))
+    near, far = (kernel_distance(a, features(120, 16, 2, shift=s)).value for s in (0.2, 0.8))
     assert 3 * error < near < far
 
 
@@ -149,7 +147,7 @@ def test_frechet_of_halves_is_biased_and_says_more_with_more_pictures():
 
 def test_wrong_sets_are_explained():
     a = features(5, 4, 1)
-    for distance in (frechet_distance, kernel_distance, kernel_distance_all):
+    for distance in (frechet_distance, kernel_distance):
         with pytest.raises(ValueError, match=r"one net, got \(5, 4\) and \(5, 3\)"):
             distance(a, a[:, :3])
         with pytest.raises(ValueError, match="two pictures a side or more, got 5 and 1"):

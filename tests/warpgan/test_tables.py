@@ -13,6 +13,7 @@ from tests.warpgan.tables_world import (
     PARTIAL,
     PEOPLE,
     multi_view_rows,
+    novel_view_rows,
     tabulated_world,
     write_run,
 )
@@ -21,6 +22,7 @@ from warpgan.evaluation.group_numbers import difference, mean_of
 from warpgan.evaluation.joined import read_blocks
 from warpgan.evaluation.metric_words import head_of, is_stand_in, kind_of, meaning_of, scale_of
 from warpgan.evaluation.number_text import plain
+from warpgan.evaluation.table_one import PAPER_ORDER, label_of
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,31 @@ def test_bold_is_the_best_with_a_clear_difference_only(world):
             assert clear.excludes_zero
     close = celeba.difference("warpgan", "pti", "id_faceres", range(15))
     assert not close.excludes_zero
+
+
+def test_runs_of_other_cameras_stay_apart(tmp_path):
+    """Rows of novel views have the same names whatever list they are seen from."""
+    folders = []
+    for number, method in enumerate(("encoder", "warpgan", "pti")):
+        written = write_run(
+            tmp_path / method,
+            novel_view_rows(PEOPLE),
+            {method: 0.0},
+            protocol="novel_view",
+            data="faces",
+            reference=method,
+        )
+        path = written.folder / method / "settings.json"
+        path.write_text(json.dumps({"method": {}, "cameras": "ab" if number < 2 else "cd"}))
+        folders.append(written.folder)
+    assert [list(block.methods) for block in read_blocks(folders)] == [
+        ["encoder", "warpgan"], ["pti"]
+    ]  # fmt: skip
+
+
+def test_floors_have_names_in_print(tmp_path):
+    assert label_of("photo_itself") == "the photo itself" and label_of("pti") == "PTI"
+    assert label_of("my_method") == "my_method" and "photo_itself" not in PAPER_ORDER
 
 
 def test_floors_training_nets_and_the_truth_are_never_bold(tmp_path):

@@ -7,9 +7,17 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from tests.warpgan.tables_world import HOSTILE, MULTI_VIEW, tabulated_world, write_run
+from tests.warpgan.tables_world import (
+    HOSTILE,
+    MULTI_VIEW,
+    PEOPLE,
+    novel_view_rows,
+    tabulated_world,
+    write_run,
+)
 from warpgan import tables
 from warpgan.evaluation.group_numbers import yaw_curve
+from warpgan.evaluation.html_facts import measured
 from warpgan.evaluation.html_pictures import pictures
 from warpgan.evaluation.joined import read_blocks
 from warpgan.evaluation.number_text import plain
@@ -177,3 +185,16 @@ def test_curves_against_yaw(world):
     assert [point.interval.count for point in thirds] == [5, 5, 5]
     size = np.sort([abs(row["yaw"]) for row in celeba.rows])
     assert [p.yaw for p in thirds] == pytest.approx([size[i : i + 5].mean() for i in (0, 5, 10)])
+
+
+def test_files_that_all_methods_share_are_named_beside_a_floor_without_any(tmp_path):
+    methods = {"warpgan": 0.0, "encoder": 1.0, "photo_itself": 2.0}
+    run = write_run(
+        tmp_path / "run", novel_view_rows(PEOPLE), methods, protocol="novel_view", data="faces"
+    )
+    path = run.folder / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["methods"]["photo_itself"]["files"] = {}
+    path.write_text(json.dumps(summary))
+    text = measured(read_blocks([run.folder]))
+    assert f"eg3d.safetensors (sha256 {'ab' * 6}\u2026)" in text and "encoder.safe" not in text

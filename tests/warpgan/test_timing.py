@@ -9,6 +9,7 @@ import torch
 from warpgan.cameras import look_at
 from warpgan.evaluation import timing as timing_module
 from warpgan.evaluation.items import Item
+from warpgan.evaluation.records import PhotoCost
 from warpgan.evaluation.timing import elapsed, time_method
 from warpgan.methods.base import Inversion, Method, Views
 
@@ -103,10 +104,10 @@ def test_photos_and_views_come_in_turn(clock, photos, items):
 def test_a_slow_method_is_not_repeated(clock, photos, items):
     method = Sleeper(clock, invert=[3.5], render=[0.5])
     recorded = [
-        {"invert": 4.0, "render": 1.0, "views": 4.0, "steps": 100.0},
-        {"invert": 0.0, "render": 0.0, "views": 4.0, "steps": 0.0},
-        {"invert": 2.0, "render": 3.0, "views": 4.0, "steps": 100.0},
-        {"invert": 9.0, "render": 2.0, "views": 4.0, "steps": 100.0},
+        PhotoCost(invert=4.0, render=1.0, views=4, steps=100),
+        PhotoCost(invert=0.0, render=0.0, views=4, steps=0, failed=True),
+        PhotoCost(invert=2.0, render=3.0, views=4, steps=100),
+        PhotoCost(invert=9.0, render=2.0, views=4, steps=100),
     ]
     found = time_method(method, photos, items, repeats=20, limit_seconds=60, recorded=recorded)
     assert len(method.photos) == 1

@@ -1,5 +1,6 @@
 """Schema of ``configs/evaluate.yaml``."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,8 @@ from warpgan.config import PathSettings, check_choices, check_least
 from warpgan.evaluation.items import PROTOCOLS
 
 DEVICES = ("auto", "cpu", "cuda")
+PHOTOS_FOLDER = "photos"
+FOLDER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclass
@@ -37,6 +40,8 @@ class EvaluationSettings:
     save_views: bool = True
     timing: int = 0
     orbit_frames: int = 0
+    optimised_consistency: bool = False
+    camera_refine: int = 0
 
 
 @dataclass
@@ -79,6 +84,7 @@ def check_config(config: EvaluateConfig) -> None:
             "evaluate.pictures": (settings.pictures, 0),
             "evaluate.timing": (settings.timing, 0),
             "evaluate.orbit_frames": (settings.orbit_frames, 0),
+            "evaluate.camera_refine": (settings.camera_refine, 0),
             "data.portraits": (config.data.portraits, 1),
         }
     )
@@ -90,6 +96,12 @@ def check_config(config: EvaluateConfig) -> None:
     )
     if not config.method:
         raise ValueError("no method chosen; give for example 'method=[encoder,mean_latent]'")
+    for name in config.method:
+        if not FOLDER_NAME.fullmatch(name) or name == PHOTOS_FOLDER:
+            raise ValueError(
+                f"a method cannot be called {name!r}: its numbers go to a folder of that name; "
+                f"use letters, digits, - and _, and not {PHOTOS_FOLDER!r}"
+            )
     if settings.reference is not None and settings.reference not in config.method:
         raise ValueError(
             f"evaluate.reference={settings.reference} is none of the methods; choose one of "

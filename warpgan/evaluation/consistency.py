@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from warpgan.cameras import look_at, yaw_pitch
 from warpgan.evaluation.drawing import Loaded, draw
@@ -38,6 +37,7 @@ from warpgan.methods.base import Method
 from warpgan.metrics.bootstrap import RESAMPLES, mean_interval
 from warpgan.metrics.pixel import PSNR_CEILING, psnr
 from warpgan.perception import PerceptualNet
+from warpgan.progress import progress_bar
 
 ORBIT_FRAMES = 12
 ORBIT_YAW = 30.0
@@ -217,7 +217,8 @@ def _measure(
     settings = {"orbit_frames": orbit_frames, "perceptual": perceptual.name}
     done = {row.person: row for row in _resumed(path, settings)}
     rows = []
-    for item in tqdm(items, desc=label, unit="person", disable=True if label is None else None):
+    bar = progress_bar(items, title=label or "", unit="person", shown=label is not None)
+    for item in bar:
         row = done.get(item.person)
         if row is None:
             row = _measure_person(item, drawer, surfaces, photos, perceptual, orbit, device)

@@ -11,12 +11,13 @@ from warpgan.cameras import RADIUS
 from warpgan.evaluation.items import Item
 from warpgan.methods.base import Method
 
-# What a method may do wrong with a photo: counted and named in the tables. Out of memory and linear
-# algebra that does not converge are RuntimeErrors.
+# What a method may do wrong with a photo: counted and named in the tables. Linear algebra that does
+# not converge, and torch out of memory, are RuntimeErrors.
 FAULTS = (
     ArithmeticError,
     AttributeError,
     LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
     TypeError,
@@ -116,17 +117,18 @@ def _draw_together(method: Method, batch: Sequence[Item], loaded: Loaded) -> Dra
     views = inversion.render(cameras.to(method.device))
     kept = [(row, view) for row, item in enumerate(batch) for view in range(len(item.views))]
     rows, places = torch.tensor(kept).T
-    image = views.image[rows, places]
+    image, depth_z = views.image[rows, places], views.depth_z[rows, places]
     expected = (3, method.image_size, method.image_size)
     if tuple(image.shape[1:]) != expected:
         raise _WrongSize(f"{method.name} gave images {tuple(image.shape[1:])}, expected {expected}")
-    if not image.isfinite().all():
-        raise ValueError("values that are not finite")
+    for what, values in (("values", image), ("depth values", depth_z)):
+        if not values.isfinite().all():
+            raise ValueError(f"{what} that are not finite")
     photos = len(batch)
     steps = inversion.steps or [0] * photos
     return Drawn(
         image=image,
-        depth_z=views.depth_z[rows, places],
+        depth_z=depth_z,
         failed=torch.zeros(len(kept), dtype=torch.bool, device=image.device),
         invert=np.full(photos, inversion.seconds / photos),
         render=np.array([views.seconds * len(item.views) / (photos * most) for item in batch]),

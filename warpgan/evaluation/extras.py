@@ -10,7 +10,7 @@ from warpgan.evaluation import consistency
 from warpgan.evaluation.items import Item
 from warpgan.evaluation.measures import MetricSuite
 from warpgan.evaluation.photos import Photos
-from warpgan.evaluation.records import write_text
+from warpgan.evaluation.records import PhotoCost, write_text
 from warpgan.evaluation.timing import Timing, time_method
 from warpgan.methods.base import Method
 
@@ -39,8 +39,9 @@ def measure_extras(
     suite: MetricSuite,
     timing: int,
     orbit_frames: int,
-    recorded: Sequence[Mapping[str, float]],
+    recorded: Sequence[PhotoCost],
     seed: int,
+    optimised: bool = False,
 ) -> Extras:
     """Measure what is asked for and not in ``folder`` yet.
 
@@ -52,14 +53,15 @@ def measure_extras(
         suite: its first perceptual net judges consistency.
         timing: repetitions; 0 for no timing.
         orbit_frames: of the orbit; 0 for no consistency.
-        recorded: seconds of each photo, reported for methods that take too long to repeat.
+        recorded: what each photo took, reported for methods that take too long to repeat.
         seed: of the bootstrap.
+        optimised: measure consistency of methods that optimise, too.
     """
     times = None
     if timing and not method.floor:
         times = _timing(method, photos, items, folder, timing, recorded)
     agreement = None
-    left_out = method.one_at_a_time or method.floor
+    left_out = method.floor or (method.one_at_a_time and not optimised)
     if can_agree(suite, photos, orbit_frames) and not left_out:
         rows = consistency.measure_consistency(
             method,
@@ -102,7 +104,7 @@ def _timing(
     items: Sequence[Item],
     folder: Path,
     repeats: int,
-    recorded: Sequence[Mapping[str, float]],
+    recorded: Sequence[PhotoCost],
 ) -> dict[str, Any]:
     """Time a method once: times differ from run to run, and a table keeps the first ones."""
     path = folder / "timing.json"

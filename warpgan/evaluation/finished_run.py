@@ -32,6 +32,7 @@ class MethodRun:
         failed: ``[rows]`` bool; a failed view was scored as a mid-grey picture.
         values: metric to ``[rows]``; NaN only in partial metrics.
         numbers: its part of ``summary.json``.
+        cameras: hash of all cameras that its views are seen from; empty if not recorded.
         competes: whether it may be called the best: not a floor, nor given the truth.
         errors: photo to the error that it failed with.
     """
@@ -43,6 +44,7 @@ class MethodRun:
     failed: np.ndarray
     values: Mapping[str, np.ndarray]
     numbers: Mapping[str, Any]
+    cameras: str
     competes: bool
     errors: Mapping[str, str]
 
@@ -93,10 +95,12 @@ def read_run(folder: Path) -> Run:
     first = next(iter(methods.values()))
     for method in methods.values():
         same_rows = places_of_rows(method.rows) == places_of_rows(first.rows)
-        if not same_rows or list(method.values) != list(first.values):
+        same_cameras = method.cameras == first.cameras
+        if not (same_rows and same_cameras) or list(method.values) != list(first.values):
             raise ValueError(
-                f"{folder}: {method.name} and {first.name} were measured on different rows or "
-                "with different metrics; evaluate both again with run.overwrite=true"
+                f"{folder}: {method.name} and {first.name} were measured on different rows, from "
+                "different cameras, or with different metrics; evaluate both again with "
+                "run.overwrite=true"
             )
     return Run(name, folder, summary, methods)
 
@@ -137,7 +141,7 @@ def _read_method(
     except ValueError as error:
         raise ValueError(f"{path}: {error}; it is damaged, evaluate again") from error
     _refuse_disagreement(path, values, numbers, partial=summary["partial"], rows=len(rows))
-    settings = _read_json(folder / "settings.json").get("method", {})
+    settings = _read_json(folder / "settings.json")
     return MethodRun(
         name=folder.name,
         run=run,
@@ -146,7 +150,8 @@ def _read_method(
         failed=failed,
         values=values,
         numbers=numbers,
-        competes=_competes(settings),
+        cameras=str(settings.get("cameras", "")),
+        competes=_competes(settings.get("method", {})),
         errors=numbers.get("failures", {}),
     )
 

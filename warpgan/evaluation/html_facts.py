@@ -268,9 +268,13 @@ def _all_metrics(blocks: Sequence[Block]) -> list[str]:
 
 
 def _shared_files(block: Block) -> str:
-    """Files that every method of a block was built from, so that they are no difference."""
+    """Files that every method of a block was built from, so that they are no difference.
+
+    A method without files, such as the photo itself, has none to differ in.
+    """
     sets = [method.numbers.get("files", {}).items() for method in block.methods.values()]
-    shared = dict(sets[0])
+    sets = [files for files in sets if files]
+    shared = dict(sets[0]) if sets else {}
     for files in sets[1:]:
         shared = {name: shared[name] for name in shared if (name, shared[name]) in files}
     return ", ".join(f"{name} (sha256 {shared[name][:12]}…)" for name in shared) or "none"

@@ -101,7 +101,8 @@ def _what_was_measured(run: Run) -> str:
     first = next(iter(run.methods.values()))
     keys = ("data", "protocol", "bootstrap", "better", "partial", "training_nets", "metric_files")
     measured = {key: run.summary.get(key) for key in keys}
-    return json.dumps([measured, list(first.values), places_of_rows(first.rows)], sort_keys=True)
+    seen = [list(first.values), places_of_rows(first.rows), first.cameras]
+    return json.dumps([measured, *seen], sort_keys=True)
 
 
 def _all_methods(runs: Sequence[Run]) -> dict[str, MethodRun]:

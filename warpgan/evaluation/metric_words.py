@@ -26,14 +26,14 @@ STAND_INS = {
     "kid_nsfw": "KID",
 }
 KINDS = ("perceptual", "set", "identity", "psnr", "other")
-_FACE, _LEGACY = "_face", "_legacy"
+_FACE, _LEGACY, _PORTRAITS = "_face", "_legacy", "_portraits"
 
 
 def kind_of(column: str) -> str:
     """One of ``KINDS``; parts of a metric, such as ``psnr_occluded``, are ``other``."""
     if column in PERCEPTUAL_NETS:
         return "perceptual"
-    if column.removesuffix(_LEGACY) in IDENTITY_NETS:
+    if column.removesuffix(_LEGACY).removesuffix(_PORTRAITS) in IDENTITY_NETS:
         return "identity"
     if column.split("_")[0] in (*KERNEL, *FRECHET):
         return "set"
@@ -103,6 +103,7 @@ _SUFFIXES = {
     "_registered": "after the view was aligned with its target",
     _FACE: "with all but the face grey",
     _LEGACY: "by the fixed crop of earlier work",
+    _PORTRAITS: "aligned by the mean head of the embedded world's portraits",
     "_auc": "the chance that a view is nearer to its own photo than to a stranger's",
     "_rank1": "how often the own photo is nearest",
 }

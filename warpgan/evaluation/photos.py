@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,26 +91,35 @@ class Photos:
                 same = np.array_equal(kept["cameras"], cameras) and kept["tolerance"] == TOLERANCE
                 if same:
                     return kept["visible"]
-        visible = true_visibility(self._portrait(names[target]), cameras[0], cameras[1], size)
+        visible = true_visibility(self.portrait(names[target]), cameras[0], cameras[1], size)
         stream = io.BytesIO()
         np.savez_compressed(stream, visible=visible, cameras=cameras, tolerance=TOLERANCE)
         write_aside(path, stream.getvalue())
         return visible
 
-    def _portrait(self, name: str) -> Portrait:
-        people = json.loads((self.truth / NAMES_FILE).read_text())["people"]
-        return Portrait.sample(next(p["seed"] for p in people if name in p["images"]))
+    def portrait(self, name: str) -> Portrait:
+        """The person of the embedded world on a photo."""
+        return Portrait.sample(self._people[self._owner[name]]["seed"])
+
+    @cached_property
+    def _people(self) -> list[dict[str, Any]]:
+        """What the split recorded of each person: ``seed``, and the names of the ``images``."""
+        return json.loads((self.truth / NAMES_FILE).read_text())["people"]
+
+    @cached_property
+    def _owner(self) -> dict[str, int]:
+        """Number of the person on each photo, by its name."""
+        people = enumerate(self._people)
+        return {name: number for number, person in people for name in person["images"]}
 
     def latents(self) -> dict[str, Tensor]:
         """True latents ``[z_dim]`` by photo (``photo_key``); empty for real photos."""
         if self.truth is None:
             return {}
-        people = json.loads((self.truth / NAMES_FILE).read_text())["people"]
         with np.load(self.truth / LATENTS_FILE, allow_pickle=False) as file:
             z = torch.from_numpy(file["z"])
-        owner = {name: i for i, person in enumerate(people) for name in person["images"]}
-        places = range(len(self.dataset))
-        return {photo_key(self.dataset[i].image): z[owner[self.dataset.names[i]]] for i in places}
+        names = self.dataset.names
+        return {photo_key(self.dataset[i].image): z[self._owner[n]] for i, n in enumerate(names)}
 
     def depths(self) -> dict[str, Tensor]:
         """True ``depth_z`` ``[1, S, S]`` by photo (``photo_key``); empty where it is not known."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from warpgan.data.images import ImageError, decode_image
 from warpgan.evaluation.finished_run import MethodRun
 from warpgan.evaluation.joined import Block
 from warpgan.evaluation.metric_words import kind_of
@@ -125,12 +126,11 @@ def thumbnail(path: Path) -> Thumbnail:
     if not path.is_file():
         raise MissingPicture(f"{path} is absent")
     try:
-        with Image.open(path, formats=("WEBP",)) as file:
-            picture = file.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise ValueError(f"{path} is no readable WebP picture: delete it and evaluate again") from (
-            error
-        )
+        picture = Image.fromarray(decode_image(path.read_bytes(), path.name, formats=("WEBP",)))
+    except ImageError as error:
+        raise ValueError(
+            f"{path} is no readable WebP picture ({error.kind}): delete it and evaluate again"
+        ) from error
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     picture.save(stream, format="WEBP", quality=QUALITY, method=4)

@@ -17,13 +17,14 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from warpgan import weights
 from warpgan.data.portraits.splits import write_aside
 from warpgan.evaluation.items import Row
 
@@ -51,6 +52,25 @@ class Part:
     render: np.ndarray
     steps: np.ndarray
     errors: Sequence[str]
+
+
+@dataclass(frozen=True)
+class PhotoCost:
+    """What one photo took.
+
+    Attributes:
+        invert: seconds of its inversion.
+        render: seconds of its views together.
+        views: their number.
+        steps: optimisation steps; 0 for methods without.
+        failed: whether the method could not do it: then nothing was timed.
+    """
+
+    invert: float
+    render: float
+    views: int
+    steps: int
+    failed: bool = False
 
 
 class Records:
@@ -94,11 +114,6 @@ class Records:
         """Whether all numbers are there: ``rows.csv`` is written last."""
         return self.rows_path.is_file()
 
-    def has(self, batch: int, rows: Sequence[Row]) -> bool:
-        """Whether a batch need not be computed: it is recorded, and of these rows."""
-        # Asked again: another process may have joined the parts meanwhile.
-        return self.finished or self.read(batch, rows) is not None or self.finished
-
     def write(self, batch: int, rows: Sequence[Row], part: Part) -> None:
         """Write one batch."""
         arrays = {f"value {name}": part.values[name] for name in self.columns}
@@ -127,25 +142,20 @@ class Records:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
 
-    def finish(self, batches: Sequence[Sequence[Row]], sources: Sequence[Sequence[str]]) -> None:
+    def finish(
+        self,
+        parts: Sequence[Part],
+        batches: Sequence[Sequence[Row]],
+        *,
+        sources: Sequence[Sequence[str]],
+    ) -> None:
         """Join the parts into the files that stay, and remove them.
 
         Args:
+            parts: of all batches, in order.
             batches: the rows of each batch.
             sources: names of the photos of each batch.
-
-        Raises:
-            ValueError: if a batch is absent or damaged.
         """
-        if self.finished:
-            return
-        parts = [self.read(number, rows) for number, rows in enumerate(batches)]
-        absent = [number for number, part in enumerate(parts) if part is None]
-        if absent:
-            raise ValueError(
-                f"{self._part_path(absent[0])} is absent or damaged; run the same command "
-                "again: it computes that batch anew"
-            )
         for name in self.features:
             stream = io.BytesIO()
             np.save(stream, np.concatenate([part.features[name] for part in parts]))
@@ -192,10 +202,19 @@ class Records:
         lines = self._lines(self.folder / "failures.csv")
         return {line["source"]: line["error"] for line in lines}
 
-    def read_seconds(self) -> list[dict[str, float]]:
-        """Seconds, views and steps of each photo, in order."""
-        lines = self._lines(self.folder / "seconds.csv")
-        return [{name: float(line[name]) for name in SECONDS_COLUMNS[1:]} for line in lines]
+    def read_costs(self) -> list[PhotoCost]:
+        """What each photo took, in order."""
+        failed = self.read_failures()
+        return [
+            PhotoCost(
+                invert=float(line["invert"]),
+                render=float(line["render"]),
+                views=int(line["views"]),
+                steps=int(line["steps"]),
+                failed=line["source"] in failed,
+            )
+            for line in self._lines(self.folder / "seconds.csv")
+        ]
 
     def _part_path(self, batch: int) -> Path:
         return self.folder / "parts" / f"{batch:05d}.npz"
@@ -208,6 +227,16 @@ class Records:
             )
         with open(path, newline="") as file:
             return list(csv.DictReader(file))
+
+
+def file_hashes(paths: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of files by name; where two files share one, by as much of the path as tells them."""
+    found: dict[str, str] = {}
+    for path in paths:
+        digest = weights.sha256_of(path)
+        names = ("/".join(path.parts[-length:]) for length in range(1, len(path.parts) + 1))
+        found[next(name for name in names if found.get(name, digest) == digest)] = digest
+    return found
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,12 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from warpgan import weights
 from warpgan.evaluation.config import EvaluateConfig
 from warpgan.evaluation.extras import Extras
 from warpgan.evaluation.measures import MetricSuite, set_metric_names
 from warpgan.evaluation.photos import Photos
-from warpgan.evaluation.records import write_text
+from warpgan.evaluation.records import file_hashes, write_text
 from warpgan.evaluation.set_summary import halves_distances
 from warpgan.evaluation.summary import (
     MethodResult,
@@ -96,7 +96,7 @@ def write_results(
         "protocol": settings.evaluate.protocol,
         "reference": first.name,
         "bootstrap": {**boot, "level": 0.95, "resampled": "people"},
-        "metric_files": {path.name: weights.sha256_of(path) for path in suite.files},
+        "metric_files": file_hashes(suite.files),
         "training_nets": list(suite.training_nets),
         "better": {
             name: "lower" if suite.lower_is_better(name) else "higher"
@@ -116,7 +116,7 @@ def write_results(
         "git": git_revision(),
         "packages": package_versions(),
         "overrides": list(overrides),
-        "command": " ".join(["python -m warpgan.evaluate", *(_quoted(x) for x in overrides)]),
+        "command": shlex.join(["python", "-m", "warpgan.evaluate", *overrides]),
     }
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     parts = [table(results, suite, data=photos.name)]
@@ -141,7 +141,7 @@ def write_results(
 
 def _method(one: Evaluated) -> dict[str, Any]:
     return {
-        "files": {path.name: weights.sha256_of(path) for path in one.method.files},
+        "files": file_hashes(one.method.files),
         "note": one.method.note,
         **method_summary(one.result),
         **asdict(one.extras),
@@ -157,7 +157,3 @@ def _floors(
 
 def _plain(first: str, differences: Mapping[str, Mapping[str, Interval | None]]) -> dict[str, Any]:
     return {f"{first} - {other}": plain_intervals(found) for other, found in differences.items()}
-
-
-def _quoted(word: str) -> str:
-    return f"'{word}'" if any(mark in word for mark in " []{}$*?;&|<>()") else word

@@ -7,7 +7,7 @@ stopped, and the joined numbers do not depend on who computed them.
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,8 +22,11 @@ from warpgan.evaluation.photos import Photos
 from warpgan.evaluation.records import Part, Records
 from warpgan.evaluation.view_files import ViewFiles
 from warpgan.methods.base import Method
+from warpgan.progress import progress_bar
 
 POLL_SECONDS = 1.0
+PATIENCE = 60
+"""Waits after which the first process says what it is waiting for."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,24 @@ def evaluate_method(
     Raises:
         ValueError: if the method gives images of another size.
     """
+    if records.finished:
+        return
     batches = split_batches(items, 1 if method.one_at_a_time else batch_size)
     names = photos.dataset.names
     rows = [rows_of(batch, names) for batch in batches]
     starts = np.cumsum([0, *(len(part) for part in rows)]).tolist()
     mine = range(processes.rank, len(batches), processes.count)
-    todo = [number for number in mine if not records.has(number, rows[number])]
-    bar = tqdm(
+    found = {n: part for n in mine if (part := records.read(n, rows[n])) is not None}
+    # Asked again: another process may have joined the parts meanwhile.
+    if records.finished:
+        return
+    todo = [number for number in mine if number not in found]
+    bar = progress_bar(
         total=sum(len(batches[number]) for number in mine),
-        initial=sum(len(batches[number]) for number in mine if number not in set(todo)),
-        desc=method.name,
+        initial=sum(len(batches[number]) for number in found),
+        title=method.name,
         unit="photo",
-        disable=None if progress and processes.first else True,
+        shown=progress and processes.first,
     )
     for number, loaded in _loaded(photos, batches, todo, suite):
         drawn = draw(method, batches[number], loaded)
@@ -114,14 +123,16 @@ def evaluate_method(
             errors=drawn.errors,
         )
         records.write(number, rows[number], part)
+        if processes.first:
+            found[number] = part
         for item, error in zip(batches[number], drawn.errors, strict=True):
             if error:
                 tqdm.write(f"{method.name} failed on {names[item.source]}: {error}")
         bar.update(len(batches[number]))
     bar.close()
     if processes.first:
-        _await(records, rows)
-        records.finish(rows, [[names[item.source] for item in batch] for batch in batches])
+        sources = [[names[item.source] for item in batch] for batch in batches]
+        records.finish(_all_parts(records, rows, found), rows, sources=sources)
 
 
 def _loaded(
@@ -185,7 +196,19 @@ def _compared(
     )
 
 
-def _await(records: Records, rows: Sequence[Sequence[Row]]) -> None:
-    """Wait for the batches of other processes."""
-    while not all(records.has(number, part) for number, part in enumerate(rows)):
-        time.sleep(POLL_SECONDS)
+def _all_parts(
+    records: Records, rows: Sequence[Sequence[Row]], own: Mapping[int, Part]
+) -> list[Part]:
+    """This process's parts and those of the others, which are waited for."""
+    parts = []
+    for number, batch in enumerate(rows):
+        part, waits = own.get(number), 0
+        while part is None:
+            part = records.read(number, batch)
+            if part is None:
+                if waits == PATIENCE:
+                    tqdm.write(f"waiting for batch {number} of {records.folder}, another process's")
+                waits += 1
+                time.sleep(POLL_SECONDS)
+        parts.append(part)
+    return parts

@@ -28,8 +28,9 @@ def build_suite(
 
     Args:
         perceptual: names of ``warpgan.perception.PERCEPTUAL_NETS``.
-        identity: mappings ``{net: NAME, crop: aligned or legacy}``; a metric with the legacy crop
-            is called ``NAME_legacy``.
+        identity: mappings ``{net: NAME, crop: aligned or legacy, head: eg3d or portraits}``, see
+            ``warpgan.perception.crops``. A metric with the legacy crop is called ``NAME_legacy``,
+            one that is aligned by the portraits' mean head ``NAME_portraits``.
         sets: names of ``warpgan.perception.set_features.SET_NETS``.
         pose: name of the pose net, used for portraits only; none if ``None``.
         registered: also take pixels and perceptual distance after registration.
@@ -43,9 +44,16 @@ def build_suite(
     """
     nets = {}
     for choice in identity:
-        name, crop = choice["net"], choice.get("crop", "aligned")
-        column = name if crop == "aligned" else f"{name}_{crop}"
-        nets[column] = build_identity(name, crop=crop, weights_dir=weights_dir)
+        if "net" not in choice or not set(choice) <= {"net", "crop", "head"}:
+            raise ValueError(
+                f"metrics.identity has {dict(choice)}; expected {{net: NAME, crop: aligned, head: "
+                "eg3d}, of which crop and head may be left out"
+            )
+        given = {"crop": "aligned", "head": "eg3d", **choice}
+        name, crop, head = given["net"], given["crop"], given["head"]
+        variant = crop if crop != "aligned" else head
+        column = name if variant == "eg3d" else f"{name}_{variant}"
+        nets[column] = build_identity(name, crop=crop, head=head, weights_dir=weights_dir)
     names = [*perceptual, *(choice["net"] for choice in identity), *sets]
     files = {name: _file_of(name, weights_dir) for name in names}
     caches = {}

@@ -13,7 +13,7 @@ import numpy as np
 
 from warpgan.evaluation.items import Row, yaw_group
 from warpgan.evaluation.measures import MetricSuite
-from warpgan.evaluation.records import Records
+from warpgan.evaluation.records import PhotoCost, Records
 from warpgan.evaluation.set_summary import set_distances
 from warpgan.metrics.bootstrap import Interval, mean_interval, paired_interval
 from warpgan.metrics.identity import verify
@@ -58,7 +58,7 @@ def summarise(
     *,
     resamples: int,
     seed: int,
-    one_at_a_time: bool = False,
+    warm_up: int = 0,
 ) -> MethodResult:
     """Read the records of a finished method.
 
@@ -68,12 +68,13 @@ def summarise(
         suite: whose metrics were taken.
         resamples: bootstrap samples, drawn over people.
         seed: of the bootstrap and of kernel distances.
-        one_at_a_time: whether the method took one photo at a time.
+        warm_up: photos of the first batch, whose seconds do not count.
     """
     rows, values = records.read_rows()
     people = [row.person for row in rows]
     views = [row.view for row in rows]
     features = {net: np.load(records.features_path(net)) for net in suite.identity}
+    crowds = {view: len({row.person for row in rows if row.view == view}) for view in set(views)}
 
     def over(places: Sequence[int]) -> dict[str, Interval | None]:
         owners = [people[place] for place in places]
@@ -89,7 +90,7 @@ def summarise(
                     seed=seed,
                 )
         for net, array in features.items():
-            if min(_people_in(views[place], rows) for place in places) < 2:
+            if min(crowds[views[place]] for place in places) < 2:
                 continue
             found = verify(
                 array[places, 0],
@@ -108,8 +109,8 @@ def summarise(
         by_view = {kind: over([i for i, v in enumerate(views) if v == kind]) for kind in kinds}
     sets = {net: np.load(records.features_path(net), mmap_mode="r") for net in suite.sets}
     groups = {"all": list(range(len(rows))), **yaw_groups(rows)}
-    times = records.read_seconds()
-    invert, render = _times(times, one_at_a_time=one_at_a_time)
+    costs = records.read_costs()
+    invert, render = _seconds(costs, warm_up=warm_up)
     return MethodResult(
         name=name,
         rows=tuple(rows),
@@ -120,7 +121,7 @@ def summarise(
         sets={group: set_distances(sets, rows, at, seed=seed) for group, at in groups.items()},
         seconds_invert=invert,
         seconds_render=render,
-        steps=_steps(times),
+        steps=_steps(costs),
         failures=records.read_failures(),
     )
 
@@ -211,22 +212,19 @@ def plain_intervals(found: Mapping[str, Interval | None]) -> dict[str, Any]:
     return {name: interval and asdict(interval) for name, interval in found.items()}
 
 
-def _people_in(view: str, rows: Sequence[Row]) -> int:
-    return len({row.person for row in rows if row.view == view})
-
-
-def _times(photos: Sequence[Mapping[str, float]], *, one_at_a_time: bool) -> tuple[float, float]:
-    """Median seconds of a photo and of a view; what warms up is left out where there is enough."""
-    used = photos if one_at_a_time else [x for x in photos if x != photos[0]] or photos
+def _seconds(photos: Sequence[PhotoCost], *, warm_up: int) -> tuple[float, float]:
+    """Median seconds of a photo and of a view; of all photos where too few are left."""
+    done = [photo for photo in photos if not photo.failed] or photos
+    used = [photo for photo in photos[warm_up:] if not photo.failed] or done
     return (
-        statistics.median(photo["invert"] for photo in used),
-        statistics.median(photo["render"] / photo["views"] for photo in used),
+        statistics.median(photo.invert for photo in used),
+        statistics.median(photo.render / photo.views for photo in used),
     )
 
 
-def _steps(photos: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
+def _steps(photos: Sequence[PhotoCost]) -> dict[str, float] | None:
     """Mean, least and most optimisation steps; ``None`` for methods without."""
-    steps = [photo["steps"] for photo in photos]
+    steps = [float(photo.steps) for photo in photos if not photo.failed]
     if not any(steps):
         return None
     return {"mean": statistics.fmean(steps), "least": min(steps), "most": max(steps)}

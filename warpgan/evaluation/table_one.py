@@ -38,6 +38,14 @@ METHOD_LABELS = {
     "warpgan": "WarpGAN",
 }
 PAPER_ORDER = tuple(METHOD_LABELS)
+OTHER_LABELS = {
+    "warp": "warp alone",
+    "mean_latent": "mean face",
+    "untrained_encoder": "untrained encoder",
+    "true_latent": "true latent",
+    "photo_itself": "the photo itself",
+    "generator_samples": "random faces",
+}
 COST, PUBLISHED = "cost", "published"
 # What the paper's table holds, in its order, by protocol.
 SHOWN = {
@@ -174,7 +182,7 @@ def build_table_one(blocks: Sequence[Block], *, methods: Sequence[str] = ()) -> 
 
 def label_of(method: str) -> str:
     """A method's name in print."""
-    return METHOD_LABELS.get(method, method)
+    return (METHOD_LABELS | OTHER_LABELS).get(method, method)
 
 
 _COST = (

@@ -15,7 +15,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +24,7 @@ import torch
 
 from warpgan.evaluation.items import Item
 from warpgan.evaluation.photos import Photos
+from warpgan.evaluation.records import PhotoCost
 from warpgan.methods.base import Method
 
 REPEATS = 20
@@ -69,7 +70,7 @@ def time_method(
     repeats: int = REPEATS,
     warm_up: int = WARM_UP,
     limit_seconds: float = LIMIT_SECONDS,
-    recorded: Sequence[Mapping[str, float]] = (),
+    recorded: Sequence[PhotoCost] = (),
 ) -> Timing:
     """Time a method.
 
@@ -81,9 +82,8 @@ def time_method(
         warm_up: runs before them; at least 1, which decides whether repeating takes too long.
         limit_seconds: a method whose first inversion takes more than ``limit_seconds / repeats`` is
             not repeated.
-        recorded: ``invert``, ``render`` and ``views`` of each photo, as the evaluation wrote them
-            (``Records.read_seconds``): reported for such a method. Without them the one inversion
-            that was made is.
+        recorded: what each photo took while evaluating (``Records.read_costs``): reported for
+            such a method. Without it the one inversion that was made is.
 
     Raises:
         ValueError: if there is nothing to time.
@@ -149,14 +149,13 @@ def _once(method: Method, photos: Photos, item: Item, *, view: int) -> tuple[flo
 def _not_repeated(
     method: Method,
     first: tuple[float, float],
-    recorded: Sequence[Mapping[str, float]],
+    recorded: Sequence[PhotoCost],
     memory: "_PeakMemory",
 ) -> Timing:
-    # A photo that failed has no time: it took 0 seconds and would flatter the median.
-    kept = [photo for photo in recorded if photo["invert"] > 0 and photo["views"] > 0]
+    kept = [photo for photo in recorded if not photo.failed]
     if kept:
-        invert = statistics.median(photo["invert"] for photo in kept)
-        render = statistics.median(photo["render"] / photo["views"] for photo in kept)
+        invert = statistics.median(photo.invert for photo in kept)
+        render = statistics.median(photo.render / photo.views for photo in kept)
         source = f"medians of {len(kept)} photos as recorded while evaluating"
     else:
         invert, render = first

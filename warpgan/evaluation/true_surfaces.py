@@ -6,7 +6,6 @@ Depth is kept beside the split, as visibility is, so it is drawn once for all me
 
 import hashlib
 import io
-import json
 import zipfile
 from pathlib import Path
 
@@ -16,13 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from warpgan.cameras import FOCAL, RADIUS
-from warpgan.data.portraits.portrait import FAR, NEAR, Portrait
-from warpgan.data.portraits.splits import (
-    DEPTH_STEPS,
-    NAMES_FILE,
-    quantise_depth,
-    write_aside,
-)
+from warpgan.data.portraits.portrait import FAR, NEAR
+from warpgan.data.portraits.splits import DEPTH_STEPS, quantise_depth, write_aside
 from warpgan.evaluation.photos import Photos
 from warpgan.reprojection import reproject
 
@@ -35,7 +29,7 @@ class TrueSurfaces:
     """The people behind the photos of a split."""
 
     def __init__(self, photos: Photos) -> None:
-        """Read who is on which photo.
+        """Take the photos.
 
         Args:
             photos: of the embedded world.
@@ -48,8 +42,7 @@ class TrueSurfaces:
                 f"the true surfaces of {photos.name} are not known; only portraits have them, "
                 "which data.path=null writes"
             )
-        people = json.loads((photos.truth / NAMES_FILE).read_text())["people"]
-        self._seeds = {name: person["seed"] for person in people for name in person["images"]}
+        self._photos = photos
         self._folder = photos.truth / "surfaces" / f"{photos.dataset.size}px"
         self._size = photos.dataset.size
 
@@ -68,7 +61,7 @@ class TrueSurfaces:
         path = self._folder / Path(name).with_suffix("") / f"{seen}.npz"
         kept = _read(path, labels)
         if kept is None:
-            portrait = Portrait.sample(self._seeds[name])
+            portrait = self._photos.portrait(name)
             # One sample a pixel: an average at a silhouette would lie on neither surface.
             views = [portrait.render(label, size=self._size, supersample=1) for label in labels]
             kept = np.stack([quantise_depth(view.depth_z) for view in views])
@@ -80,7 +73,7 @@ class TrueSurfaces:
 
     def images(self, name: str, cameras: Tensor) -> Tensor:
         """True views ``[V, 3, S, S]`` in [-1, 1]; drawn anew every time."""
-        portrait = Portrait.sample(self._seeds[name])
+        portrait = self._photos.portrait(name)
         views = [portrait.render(label, size=self._size).image for label in cameras.cpu()]
         return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float() / 127.5 - 1
 

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from warpgan.data.portraits.splits import write_aside
+from warpgan.evaluation.config import PHOTOS_FOLDER
 from warpgan.evaluation.items import Row
 from warpgan.pictures import to_uint8
 
@@ -30,7 +31,7 @@ class ViewFiles:
             folder: of the evaluation.
             method: whose views are written.
         """
-        self.photos = folder / "photos"
+        self.photos = folder / PHOTOS_FOLDER
         self.views = folder / method / "views"
 
     def write_batch(

@@ -1,6 +1,5 @@
 """Methods that optimise for each photo; ``configs/method`` names these."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,9 +39,8 @@ def sg2(
         FileNotFoundError: if the perceptual net's file is absent.
         ValueError: if a value is out of range.
     """
-    common = _projecting(models, projector, step_scale, weights_dir)
-    note = _note(step_scale, projector)
-    return SG2(models.generator, **common, name=name, seed=seed, note=note)
+    parts = _parts(models, projector, scale=step_scale, weights_dir=weights_dir)
+    return SG2(models.generator, **parts, name=name, seed=seed)
 
 
 def pti(
@@ -55,25 +53,19 @@ def pti(
     weights_dir: str | None = None,
     name: str = "pti",
 ) -> PTI:
-    """Projector and pivotal tuning.
+    """Projector and pivotal tuning; further arguments and errors as for `sg2`.
 
     Args:
         models: of the evaluation.
         projector: settings of the first stage, with the published number of steps.
         tuning: of the second, likewise.
-        step_scale: share of the published steps that is made.
-        seed: of everything drawn at random.
-        weights_dir: folder of user-supplied weights; the configured one if None.
+        step_scale: as for `sg2`.
+        seed: as for `sg2`.
+        weights_dir: as for `sg2`.
         name: how tables call the method.
-
-    Raises:
-        FileNotFoundError: if a perceptual net's file is absent.
-        ValueError: if a value is out of range.
     """
-    common = _projecting(models, projector, step_scale, weights_dir)
-    common |= _tuning(models, tuning, step_scale, weights_dir, files=common["files"])
-    note = _note(step_scale, projector, tuning)
-    return PTI(models.generator, **common, name=name, seed=seed, note=note)
+    parts = _parts(models, projector, tuning, scale=step_scale, weights_dir=weights_dir)
+    return PTI(models.generator, **parts, name=name, seed=seed)
 
 
 def hfgi3d(
@@ -98,9 +90,9 @@ def hfgi3d(
         multi_view_tuning: of the third, likewise; it has the second's perceptual net.
         teachers: how the pseudo views are made.
         geometry: of their warp.
-        step_scale: share of the published steps that is made.
-        seed: of everything drawn at random.
-        weights_dir: folder of user-supplied weights; the configured one if None.
+        step_scale: as for `sg2`.
+        seed: as for `sg2`.
+        weights_dir: as for `sg2`.
         name: how tables call the method.
 
     Raises:
@@ -112,54 +104,42 @@ def hfgi3d(
             f"method.{name}: multi_view_tuning.perceptual={multi_view_tuning.perceptual} and "
             f"tuning.perceptual={tuning.perceptual}; give both the same net"
         )
-    common = _projecting(models, projector, step_scale, weights_dir)
-    common |= _tuning(models, tuning, step_scale, weights_dir, files=common["files"])
-    note = _note(step_scale, projector, tuning)
+    parts = _parts(models, projector, tuning, scale=step_scale, weights_dir=weights_dir)
+    parts["note"] += "; pseudo views by our splat and visibility tests, not a mesh"
     return HFGI3D(
         models.generator,
-        **common,
+        **parts,
         multi_view_tuning=_scaled(multi_view_tuning, step_scale),
         teachers=teachers,
         geometry=geometry,
         name=name,
         seed=seed,
-        note=f"{note}; pseudo views by our splat and visibility tests, not a mesh",
     )
 
 
-def _projecting(
-    models: Models, projector: ProjectorSettings, step_scale: float, weights_dir: str | None
-) -> dict[str, Any]:
-    net, files = _perceptual(models, projector.perceptual, weights_dir)
-    return {
-        "projector": _scaled(projector, step_scale),
-        "projector_net": net,
-        "files": (*models.generator_files, *files),
-    }
-
-
-def _tuning(
+def _parts(
     models: Models,
-    tuning: TuningSettings,
-    step_scale: float,
-    weights_dir: str | None,
+    projector: ProjectorSettings,
+    tuning: TuningSettings | None = None,
     *,
-    files: Sequence[Path],
+    scale: float,
+    weights_dir: str | None,
 ) -> dict[str, Any]:
-    net, more = _perceptual(models, tuning.perceptual, weights_dir)
-    return {
-        "tuning": _scaled(tuning, step_scale),
-        "tuning_net": net,
-        "files": tuple(dict.fromkeys((*files, *more))),
-    }
+    """Constructor arguments: scaled settings of each stage with its net, files, and the note."""
+    stages = {"projector": projector} | ({} if tuning is None else {"tuning": tuning})
+    found: dict[str, Any] = {"note": _note(scale, projector, tuning)}
+    files = list(models.generator_files)
+    for stage, settings in stages.items():
+        net, path = _perceptual(models, settings.perceptual, weights_dir)
+        found |= {stage: _scaled(settings, scale), f"{stage}_net": net}
+        files.append(path)
+    return {**found, "files": tuple(dict.fromkeys(files))}
 
 
-def _perceptual(
-    models: Models, name: str, weights_dir: str | None
-) -> tuple[PerceptualNet, tuple[Path, ...]]:
+def _perceptual(models: Models, name: str, weights_dir: str | None) -> tuple[PerceptualNet, Path]:
     net = build_perceptual(name, weights_dir=weights_dir)
     path = weights.resolve(name, root=weights_dir)
-    return net.to(models.generator.mean_latent().device), (path,)
+    return net.to(models.generator.mean_latent().device), path
 
 
 def _scaled(settings: Settings, step_scale: float) -> Settings:

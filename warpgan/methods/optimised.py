@@ -26,7 +26,7 @@ from warpgan.methods.projector import (
     project,
 )
 from warpgan.methods.true_latent import photo_key
-from warpgan.methods.tuning import Tuned, TuningSettings, tune
+from warpgan.methods.tuning import Teachers, Tuned, TuningSettings, tune
 from warpgan.perception import PerceptualNet
 from warpgan.warp import WarpOptions
 
@@ -180,15 +180,29 @@ class PTI(SG2):
 
     def tune(self, pivot: Projection, photo: Tensor, camera: Tensor, seed: int) -> Tuned:
         """Tune a copy of the generator to one photo."""
+        return self.tune_to(pivot, photo, camera, seed=seed, settings=self.tuning)
+
+    def tune_to(
+        self,
+        pivot: Projection,
+        photo: Tensor,
+        camera: Tensor,
+        *,
+        seed: int,
+        settings: TuningSettings,
+        teachers: Teachers | None = None,
+    ) -> Tuned:
+        """Tune a copy of the original generator to one photo and, if given, further views."""
         return tune(
             self.generator,
             pivot.ws,
             photo,
             camera=camera,
-            settings=self.tuning,
+            settings=settings,
             perceptual=self.tuning_net,
             seed=seed,
             noise=pivot.noise,
+            teachers=teachers,
             progress=self.progress,
         )
 
@@ -230,17 +244,8 @@ class HFGI3D(PTI):
             options=self.geometry,
             settings=self.teachers,
         )
-        second = tune(
-            self.generator,
-            pivot.ws,
-            photo,
-            camera=camera,
-            settings=self.multi_view_tuning,
-            perceptual=self.tuning_net,
-            seed=seed,
-            noise=pivot.noise,
-            teachers=views,
-            progress=self.progress,
+        second = self.tune_to(
+            pivot, photo, camera, seed=seed, settings=self.multi_view_tuning, teachers=views
         )
         return Tuned(second.generator, first.steps + second.steps, second.distances)
 

@@ -100,12 +100,6 @@ def kernel_distance(
     return KernelDistance(float(values.mean()), float(values.std()), subsets, size)
 
 
-def kernel_distance_all(a: np.ndarray, b: np.ndarray) -> float:
-    """Unbiased squared MMD of the whole sets, which may differ in size; see ``kernel_distance``."""
-    a, b = _checked(a, b)
-    return float(_squared_mmd(a, b, np.ones((1, len(a))), np.ones((1, len(b))))[0])
-
-
 def _checked(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:

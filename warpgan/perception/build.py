@@ -61,6 +61,7 @@ def build_identity(
     name: str,
     *,
     crop: CropName = "aligned",
+    head: str = "eg3d",
     weights_dir: str | Path | None = None,
     pretrained: bool = True,
 ) -> IdentityNet:
@@ -69,6 +70,7 @@ def build_identity(
     Args:
         name: One of `IDENTITY_NETS`.
         crop: `aligned` (needs camera labels with the images) or `legacy`.
+        head: Whose points the aligned crop projects, one of `warpgan.perception.crops.HEADS`.
         weights_dir: Folder of user-supplied weights; the configured one if None.
         pretrained: False leaves a torch net random and needs no file: for dry runs only.
 
@@ -76,14 +78,14 @@ def build_identity(
         The frozen net on the CPU.
 
     Raises:
-        ValueError: An unknown name or crop, or a net that can't be random.
+        ValueError: An unknown name, crop or head, or a net that can't be random.
         FileNotFoundError: The net's file is absent; the message says where it goes.
     """
     if name not in CROPS:
         raise ValueError(f"no identity net {name!r}; there are {', '.join(IDENTITY_NETS)}")
     size, template = CROPS[name]
     if crop == "aligned":
-        cropper: nn.Module = AlignedCrop(size, template)
+        cropper: nn.Module = AlignedCrop(size, template, head=head)
     elif crop == "legacy":
         cropper = LegacyCrop(size)
     else:

@@ -4,9 +4,11 @@
 for FFHQ's alignment and puts the eyes of EG3D crops about 15 of 112 px too high; published numbers
 of this family use it. `aligned`: a similarity that carries the five canonical points of the head,
 projected with the known camera, onto the net's template. Unlike a detector it works at any yaw.
-The points are those of EG3D's mean head; where an image's own five landmarks are known, they can
-be given instead. Landmarks that are missing (not finite, or all in one place) are a failure, as
-`usable` tells: such a crop shows no face, and `IdentityNet` embeds it as zero, like nobody at all.
+The points are those of a mean head (`HEADS`): EG3D's, or that of the embedded world's portraits,
+whose eyes and mouth lie less deep behind the nose. Where an image's own five landmarks are known,
+they can be given instead. Landmarks that are missing (not finite, or all in one place) are a
+failure, as `usable` tells: such a crop shows no face, and `IdentityNet` embeds it as zero, like
+nobody at all.
 
 Pixel coordinates are continuous, centres at (i + .5), x right, y down.
 """
@@ -32,6 +34,22 @@ ARCFACE_TEMPLATE = (
     (42.0493, 92.8655),
     (71.2299, 92.7041),
 )
+
+
+# In the order of `warpgan.cameras.CANONICAL_POINTS` and in its frame; the second ones are what
+# `warpgan.data.portraits.landmarks` finds on the world's calm mean head.
+HEADS: dict[str, Tensor] = {
+    "eg3d": cameras.CANONICAL_POINTS,
+    "portraits": torch.tensor(
+        [
+            [-0.0770, 0.0677, 0.2217],
+            [0.0764, 0.0676, 0.2217],
+            [0.0008, -0.0109, 0.2911],
+            [-0.0624, -0.0939, 0.2319],
+            [0.0619, -0.0954, 0.2319],
+        ]
+    ),
+}
 
 
 class LegacyCrop(nn.Module):
@@ -79,17 +97,24 @@ class AlignedCrop(nn.Module):
 
     aligns = True
 
-    def __init__(self, size: int, template: Sequence[tuple[float, float]]) -> None:
+    def __init__(
+        self, size: int, template: Sequence[tuple[float, float]], *, head: str = "eg3d"
+    ) -> None:
         """Builds the crop.
 
         Args:
             size: Side of the crop handed to the net.
             template: Five pixel positions in that crop, in the order of `CANONICAL_POINTS`.
+            head: Whose points a camera projects, one of `HEADS`.
+
+        Raises:
+            ValueError: An unknown head.
         """
         super().__init__()
+        if head not in HEADS:
+            raise ValueError(f"no head {head!r}; there are {', '.join(HEADS)}")
         self.size = size
-        points = cameras.CANONICAL_POINTS.clone()
-        self.register_buffer("points", points, persistent=False)
+        self.register_buffer("points", HEADS[head].clone(), persistent=False)
         self.register_buffer("template", torch.tensor(template), persistent=False)
         centres = torch.arange(size) + 0.5
         rows, columns = torch.meshgrid(centres, centres, indexing="ij")

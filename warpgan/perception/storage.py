@@ -12,12 +12,14 @@ a stored net is convolutions with biases only. Weights are stored for RGB input.
 float32 once read.
 """
 
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from warpgan.checkpoint_reader import read_tensor_file
@@ -47,7 +49,7 @@ def quantise(weight: Tensor) -> dict[str, Tensor]:
 
 
 def write_net(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> None:
-    """Writes a converted net.
+    """Writes a converted net; the same net gives the same bytes.
 
     Args:
         path: The safetensors file to write.
@@ -68,7 +70,9 @@ def write_net(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[st
             raise ValueError(f"{key}: values up to {float(tensor.abs().max()):g} overflow float16")
         stored[key] = half.contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(stored, path, metadata=dict(metadata))
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(_with_sorted_metadata(save(stored, metadata=dict(metadata))))
+    os.replace(partial, path)
 
 
 def read_net(path: Path) -> dict[str, Tensor]:
@@ -114,6 +118,17 @@ def load_into(net: nn.Module, path: Path) -> nn.Module:
             f"warpgan.weights verify` and restore the shipped file. {error}"
         ) from error
     return net.eval().requires_grad_(False)
+
+
+def _with_sorted_metadata(content: bytes) -> bytes:
+    """A safetensors file with its metadata in order: the library's own differs from run to run."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from warpgan.cameras import look_at
 from warpgan.data.folder import ImageFolder
@@ -21,6 +20,7 @@ from warpgan.data.portraits.portrait import Portrait
 from warpgan.data.portraits.splits import SplitSettings, views_of
 from warpgan.holes import gaussian_blur
 from warpgan.perception.pose_net import view_direction
+from warpgan.progress import progress_bar
 
 SHIFT, SCALE, ROLL_DEG = 0.03, 0.05, 3.0
 GAMMA, GAIN, OFFSET, RAMP = 0.3, 0.2, 0.1, 0.25
@@ -58,7 +58,7 @@ def read_views(folder: Path, *, size: int) -> PoseViews:
         ValueError: anything is wrong with images or labels.
     """
     photos = ImageFolder(folder, size=size)
-    places = tqdm(range(len(photos)), desc=f"reading {folder.name}", unit="image", disable=None)
+    places = progress_bar(range(len(photos)), title=f"reading {folder.name}", unit="image")
     images = torch.stack([to_bytes(photos[place].image) for place in places])
     return PoseViews(images, view_direction(photos.labels))
 
@@ -70,7 +70,7 @@ def wide_views(count: int, *, seed: int, size: int) -> PoseViews:
     """
     settings = SplitSettings(split="pairs", count=max(count, 1), seed=seed, size=size)
     images, cameras = [], []
-    for index in tqdm(range(count), desc="drawing wide views", unit="image", disable=None):
+    for index in progress_bar(range(count), title="drawing wide views", unit="image"):
         views = views_of(settings, index)
         camera = look_at(views.yaw_deg[1], views.pitch_deg[1])
         view = Portrait.sample(views.person_seed).render(camera, size=size)

@@ -72,8 +72,6 @@ def examine(path: Path, *, layout: str) -> Clip:
             damage = f"frame {frames} cannot be decoded: {error.strerror}"
     if not frames:
         raise ClipError(damage or "no frame in it")
-    if width * height > MAX_PIXELS:
-        raise ClipError(f"{width} x {height} pixels, more than {MAX_PIXELS}")
     return Clip(sha256_of(path), frames, width, height, damage)
 
 
@@ -118,9 +116,17 @@ def _opened(path: Path) -> Iterator[Iterator[av.VideoFrame]]:
                 raise ClipError("no video in it")
             video = container.streams.video[0]
             video.thread_type = "NONE"
-            # Damage ends the decoding; hidden by a guess it would pass for a frame.
-            video.codec_context.options = {"err_detect": "explode"}
+            _check_size(video.codec_context.width, video.codec_context.height)
+            # Damage ends the decoding; hidden by a guess it would pass for a frame. The stream
+            # itself may claim another size than the file: the decoder refuses a large one.
+            video.codec_context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
             yield container.decode(video)
+
+
+def _check_size(width: int, height: int) -> None:
+    """Refuse a size before anything of it is decoded."""
+    if width * height > MAX_PIXELS:
+        raise ClipError(f"{width} x {height} pixels, more than {MAX_PIXELS}")
 
 
 def _read_picture(path: Path) -> np.ndarray:

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from warpgan.cameras import look_at
 from warpgan.data.portraits.portrait import FAR, NEAR, Portrait, View
+from warpgan.progress import progress_bar
 
 FORMAT_VERSION = 1
 MEAD_YAWS = (-60.0, -30.0, 0.0, 30.0, 60.0)
@@ -178,7 +178,9 @@ def write_split(root: Path, settings: SplitSettings, *, workers: int = 1) -> Non
     _sweep(root)
     jobs = [(root, settings, index) for index in range(settings.count)]
     done = map(_write_person, jobs) if workers == 1 else _in_processes(jobs, workers)
-    people = list(tqdm(done, total=len(jobs), unit="person", desc=f"portraits {settings.split}"))
+    people = list(
+        progress_bar(done, total=len(jobs), unit="person", title=f"portraits {settings.split}")
+    )
     labels = []
     for index in range(settings.count):
         views = views_of(settings, index)
