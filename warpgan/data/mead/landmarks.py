@@ -2,12 +2,15 @@
 
 JSON ``{"ID/CAMERA": [[x, y], [x, y], [x, y], [x, y], [x, y]], ...}`` in pixels of the raw frame,
 in the order of `warpgan.crop`: the eye on the left of the picture, the eye on its right, nose tip,
-left and right corner of the mouth. ``null`` stands for a frame in which no face was found.
+left and right corner of the mouth. ``null`` stands for a frame in which no face was found. An entry
+may also be ``{"points": [...], "camera": [25 numbers]}``: the label of the crop that the points
+give, instead of one solved from the points (`python -m warpgan.prepare mead` writes such; it leaves
+those alone that somebody marked ``"by_hand": true``, whose camera may be left out).
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ import numpy as np
 from warpgan.data.images import SUFFIXES
 from warpgan.data.mead.layout import printable
 from warpgan.data.portraits.splits import write_aside
-from warpgan.labels import Fault, describe_faults
+from warpgan.labels import Fault, describe_faults, validate_label
 
 Points = tuple[tuple[float, float], ...]
 FORMAT = '{"M003/front": [[x, y], [x, y], [x, y], [x, y], [x, y]], ...}'
@@ -35,10 +38,12 @@ class Landmarks:
     Attributes:
         points: five points by ``ID/CAMERA``.
         faults: entries that cannot be used, by the same name.
+        cameras: labels of those that bring one.
     """
 
     points: dict[str, Points]
     faults: dict[str, Fault]
+    cameras: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def read_landmarks(path: Path, *, skip_invalid: bool = False) -> Landmarks:
@@ -62,19 +67,28 @@ def read_landmarks(path: Path, *, skip_invalid: bool = False) -> Landmarks:
         raise ValueError(f"landmark file {path} holds no entries; expected {FORMAT}")
     points: dict[str, Points] = {}
     faults: dict[str, Fault] = {}
+    cameras: dict[str, tuple[float, ...]] = {}
     for name, value in root.items():
+        camera = None
+        if isinstance(value, dict) and value.keys() & {"camera", "by_hand"}:
+            value, camera = value.get("points"), value.get("camera")
         found = _parse_points(name, value)
+        if camera is not None and not isinstance(found, Fault):
+            camera = _parse_camera(name, camera)
+            found = camera if isinstance(camera, Fault) else found
         if isinstance(found, Fault):
             faults[name] = found
-        else:
-            points[name] = found
+            continue
+        points[name] = found
+        if camera is not None:
+            cameras[name] = camera
     broken = [fault for name, fault in faults.items() if root[name] is not None]
     if broken and not skip_invalid:
         raise ValueError(
             f"landmark file {path}: {len(broken)} entries are not five points; expected {ORDER}. "
             f"Correct them, or go on without them by --skip-invalid\n{describe_faults(broken)}"
         )
-    return Landmarks(points, faults)
+    return Landmarks(points, faults, cameras)
 
 
 def write_template(path: Path, names: Sequence[str]) -> None:
@@ -112,6 +126,16 @@ def _parse_points(name: str, value: object) -> Points | Fault:
     if not np.isfinite(found).all():
         return Fault("points are not finite", shown)
     return found
+
+
+def _parse_camera(name: str, value: object) -> tuple[float, ...] | Fault:
+    try:
+        if not isinstance(value, list) or not all(_is_number(number) for number in value):
+            raise ValueError(f"found {json.dumps(value)[:60]}")
+        validate_label(value)
+    except ValueError as error:
+        return Fault("camera is no label of 25 numbers", printable(name), str(error))
+    return tuple(map(float, value))
 
 
 def _is_number(value: object) -> bool:

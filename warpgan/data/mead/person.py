@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from warpgan.crop import fit_crop, solve_pose_from_five_points
@@ -46,6 +47,7 @@ class PersonJob:
         unusable: entries of the landmark file that are no points.
         size: of the crops, pixels.
         allow_missing: do with front and another view.
+        cameras: labels by ``ID/CAMERA`` of points that bring one; others are solved.
     """
 
     data: Path
@@ -57,6 +59,7 @@ class PersonJob:
     unusable: Mapping[str, Fault]
     size: int
     allow_missing: bool
+    cameras: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass
@@ -178,8 +181,11 @@ def _solve_camera(job: PersonJob, view: View) -> Fault | None:
         return job.unusable.get(name, Fault("no points in the landmark file", name))
     try:
         view.window = fit_crop(points, width=view.clip.width, height=view.clip.height)
-        in_crop = view.window.to_crop(points, size=job.size)
-        view.label = solve_pose_from_five_points(in_crop, size=job.size)[0]
+        if name in job.cameras:
+            view.label = torch.tensor(job.cameras[name])
+        else:
+            in_crop = view.window.to_crop(points, size=job.size)
+            view.label = solve_pose_from_five_points(in_crop, size=job.size)[0]
     except ValueError as error:
         return Fault("points give no camera", name, str(error))
     view.points = points

@@ -168,6 +168,7 @@ def _jobs(
             unusable=_of_person(faults, own),
             size=settings.size,
             allow_missing=settings.allow_missing,
+            cameras={} if landmarks is None else _of_person(landmarks.cameras, own),
         )
         for person, own in by_person.items()
     ]

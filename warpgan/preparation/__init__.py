@@ -1,0 +1,1 @@
+"""From any photo to an upright crop and its camera."""

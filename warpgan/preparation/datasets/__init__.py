@@ -1,0 +1,1 @@
+"""Public data sets as downloaded become image folders with cameras."""
