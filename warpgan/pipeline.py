@@ -4,46 +4,26 @@
 photo -> encoder -> ws -> planes -> ray length of the source view        once, `WarpGAN.invert`
 camera -> render -> warp photo and its mirror image -> fill -> SVINet    each view, `Face.views`
 ```
-Nothing here is random: the same photo and cameras give the same bytes, so videos do not flicker.
+Several photos of one person: `WarpGAN.invert_several`. Nothing here is random: the same photo and
+cameras give the same bytes, so videos do not flicker.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from eg3d import TriPlaneGenerator, ray_directions
+from eg3d import TriPlaneGenerator
 from warpgan.encoders.inversion import InversionEncoder
 from warpgan.initial_fill import both_branches
+from warpgan.novel_views import METHODS as METHODS
+from warpgan.novel_views import PIXELS_AT_ONCE, check_question, each_view, joined, painted_views
+from warpgan.novel_views import NovelViews as NovelViews
+from warpgan.novel_views import enlarged_depth_z as enlarged_depth_z
+from warpgan.novel_views import rendered_ray_length as rendered_ray_length
+from warpgan.several_photos import SeveralPhotos, check_photos
 from warpgan.svinet import SVINet
-from warpgan.warp import WarpOptions, depth_z_from_ray_length
-
-METHODS = ("inversion", "warp", "fill", "warpgan")
-PIXELS_AT_ONCE = 2**19
-
-
-@dataclass(frozen=True)
-class NovelViews:
-    """Views of a batch of faces, ``V`` an item, and what they were made of.
-
-    Attributes:
-        image: ``[B, V, 3, S, S]`` in [-1, 1].
-        depth_z: ``[B, V, 1, S, S]`` of the generator's render, enlarged, in scene units.
-        render: ``[B, V, 3, S, S]`` the generator's view, nominally in [-1, 1].
-        warped: ``[B, V, 3, S, S]`` the photo's pixels, black where it shows nothing; None for
-            method ``inversion``, as the two below.
-        hole: ``[B, V, 1, S, S]`` in [0, 1], 1 where the photo shows nothing.
-        filled: ``[B, V, 3, S, S]`` the warped pixels with the render in the holes.
-    """
-
-    image: Tensor
-    depth_z: Tensor
-    render: Tensor
-    warped: Tensor | None = None
-    hole: Tensor | None = None
-    filled: Tensor | None = None
+from warpgan.warp import WarpOptions
 
 
 class WarpGAN:
@@ -104,6 +84,36 @@ class WarpGAN:
             ray_length = rendered_ray_length(self.generator, planes, ws, camera=camera)
         return Face(self, photo, camera, ws=ws, planes=planes, ray_length=ray_length)
 
+    def invert_several(
+        self,
+        photos: Tensor,
+        cameras: Tensor,
+        *,
+        ray_length: Tensor | None = None,
+        match_colours: bool = True,
+    ) -> SeveralPhotos:
+        """Invert photos of one person, each on its own.
+
+        Args:
+            photos: ``[P, 3, S, S]`` in [-1, 1]; the first decides ties.
+            cameras: labels ``[P, 25]``.
+            ray_length: ``[P, 1, R, R]`` of the photos where it is known, as for `invert`.
+            match_colours: bring the others' exposure and tint to the first photo's.
+
+        Raises:
+            ValueError: without photos, for more than `warpgan.several_photos.MOST_PHOTOS`, or as
+                `invert`.
+        """
+        check_photos(photos, cameras, ray_length=ray_length)
+        lengths = [None] * len(photos) if ray_length is None else ray_length.split(1)
+        faces = [
+            self.invert(photo, camera, ray_length=length)
+            for photo, camera, length in zip(
+                photos.split(1), cameras.split(1), lengths, strict=True
+            )
+        ]
+        return SeveralPhotos(faces, match_colours=match_colours)
+
 
 class Face:
     """A batch of inverted photos, ready to be seen from other cameras.
@@ -155,9 +165,9 @@ class Face:
         for part in self.stream(cameras, method, chunk=chunk):
             row.append(part)
             if sum(each.image.shape[1] for each in row) == cameras.shape[1]:
-                rows.append(_joined(row, dim=1))
+                rows.append(joined(row, dim=1))
                 row = []
-        return _joined(rows, dim=0)
+        return joined(rows, dim=0)
 
     @torch.inference_mode()
     def stream(
@@ -167,20 +177,8 @@ class Face:
 
         Parts come in order: all cameras of the first items, then those of the next.
         """
-        if method not in METHODS:
-            raise ValueError(f"method {method!r} is not known; choose one of {', '.join(METHODS)}")
-        if method == "warpgan" and self.model.svinet is None:
-            raise ValueError("method 'warpgan' needs SVINet; give one, or choose method 'fill'")
         batch = len(self.photo)
-        if cameras.ndim != 3 or cameras.shape[0] != batch or cameras.shape[2] != 25:
-            raise ValueError(
-                f"cameras of shape {tuple(cameras.shape)} for {batch} faces; expected "
-                f"[{batch}, V, 25]"
-            )
-        if not cameras.shape[1]:
-            raise ValueError(f"cameras of shape {tuple(cameras.shape)}: there must be at least one")
-        if chunk is not None and chunk < 1:
-            raise ValueError(f"chunk={chunk} must be at least 1")
+        check_question(cameras, method, batch=batch, svinet=self.model.svinet, chunk=chunk)
         size = self.model.generator.img_resolution
         at_once = chunk or max(1, PIXELS_AT_ONCE // size**2)
         items = min(batch, at_once)
@@ -199,24 +197,24 @@ class Face:
         count = cameras.shape[1]
         symmetry = method == "warpgan" and model.svinet.symmetry
         main, mirrored = both_branches(
-            _each_view(self.photo[items], count),
-            _each_view(self.ray_length[items], count),
-            _each_view(self.camera[items], count),
+            each_view(self.photo[items], count),
+            each_view(self.ray_length[items], count),
+            each_view(self.camera[items], count),
             target=cameras.flatten(0, 1),
             render=drawn.image.flatten(0, 1),
             target_ray_length=drawn.ray_length.flatten(0, 1),
             options=model.options,
             symmetry=symmetry,
         )
-        if method == "warpgan":
-            image = model.svinet(main, mirrored, _each_view(ws, count))
-        else:
-            image = main.warped if method == "warp" else main.filled
-        image, warped, hole, filled = (
-            x.unflatten(0, cameras.shape[:2]).clamp(-1, 1)
-            for x in (image, main.warped, main.hole, main.filled)
+        return painted_views(
+            main,
+            mirrored,
+            render=drawn.image,
+            depth_z=depth_z,
+            method=method,
+            svinet=model.svinet,
+            ws=each_view(ws, count),
         )
-        return NovelViews(image, depth_z, drawn.image, warped, hole, filled)
 
 
 def check_encoder_fits(encoder: InversionEncoder, generator: TriPlaneGenerator) -> None:
@@ -232,57 +230,3 @@ def check_encoder_fits(encoder: InversionEncoder, generator: TriPlaneGenerator) 
             f"the encoder predicts latents {list(ours)} and the generator takes "
             f"{list(needed)}: they were not made for each other"
         )
-
-
-def rendered_ray_length(
-    generator: TriPlaneGenerator, planes: Tensor, ws: Tensor, *, camera: Tensor
-) -> Tensor:
-    """Ray length of a view, without its colours and super-resolution.
-
-    Args:
-        generator: whose planes these are.
-        planes: ``[B, 3, C, H, W]``.
-        ws: ``[B, num_ws, w_dim]``.
-        camera: labels ``[B, 25]``.
-
-    Returns:
-        ``[B, 1, R, R]``.
-    """
-    side = generator.neural_rendering_resolution
-    origins, directions = ray_directions(camera, side)
-    rays = generator.render_rays(planes, origins, directions, ws=ws)
-    return rays.ray_length.mT.unflatten(2, (side, side))
-
-
-def enlarged_depth_z(ray_length: Tensor, cameras: Tensor, *, size: int) -> Tensor:
-    """``depth_z`` of rendered views, enlarged (bilinear) to the image.
-
-    Args:
-        ray_length: ``[B, V, 1, R, R]``.
-        cameras: labels ``[B, V, 25]``.
-        size: side of the images.
-
-    Returns:
-        ``[B, V, 1, size, size]``.
-    """
-    depth_z = depth_z_from_ray_length(ray_length, cameras)
-    if depth_z.shape[-1] == size:
-        return depth_z
-    flat = F.interpolate(depth_z.flatten(0, 1), (size, size), mode="bilinear")
-    return flat.unflatten(0, depth_z.shape[:2])
-
-
-def _each_view(x: Tensor, count: int) -> Tensor:
-    """Repeat every item for its views; a single item is not copied."""
-    return x[:, None].expand(-1, count, *x.shape[1:]).flatten(0, 1)
-
-
-def _joined(parts: list[NovelViews], *, dim: int) -> NovelViews:
-    if len(parts) == 1:
-        return parts[0]
-    columns = {
-        field.name: [getattr(part, field.name) for part in parts] for field in fields(NovelViews)
-    }
-    return NovelViews(
-        **{name: None if x[0] is None else torch.cat(x, dim) for name, x in columns.items()}
-    )

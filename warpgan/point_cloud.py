@@ -1,6 +1,7 @@
 """A photo's pixels as coloured points in the world, and binary PLY files of them."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,14 @@ def unproject_photo(photo: Tensor, ray_length: Tensor, camera: Tensor) -> PointC
     return PointCloud(
         positions=positions.float().cpu().numpy()[keep],
         colours=to_uint8(photo).reshape(-1, 3)[keep],
+    )
+
+
+def joined_clouds(clouds: Sequence[PointCloud]) -> PointCloud:
+    """The points of one or more clouds, in order."""
+    return PointCloud(
+        positions=np.concatenate([cloud.positions for cloud in clouds]),
+        colours=np.concatenate([cloud.colours for cloud in clouds]),
     )
 
 

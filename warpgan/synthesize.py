@@ -5,38 +5,37 @@
     python -m warpgan.synthesize faces.zip out --svinet runs/my_run
     python -m warpgan.synthesize faces out --method inversion --orbit 0
     python -m warpgan.synthesize portraits out --count 1 --random-weights full --yaw 20 --orbit 0
+    python -m warpgan.synthesize me.png out --refine-camera 20  correct an estimated camera first
+    python -m warpgan.synthesize me out --same-person       all photos in me/ show one person
+    python -m warpgan.synthesize team out --people folders  team/ANN/1.png, team/ANN/2.png, ...
 
 Of every photo, in OUT/NAME: the views of all --yaw x --pitch with each stage on the way to them,
 depth, holes, a grid of all that, a point cloud, and an orbit as MP4 and GIF. OUT/sheet.png shows
-all photos. The same command continues where it was interrupted. Exit codes: 0 done, 2 a mistake in
-the command or data.
+all photos. Of several photos of one person, one such folder: every photo shows what it sees best,
+and the first by name decides ties and colours. The same command continues where it was interrupted.
+Exit codes: 0 done, 2 a mistake in the command or data.
 """
 
 import argparse
-import json
 import resource
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from warpgan import cli
-from warpgan.data.folder import Sample
-from warpgan.methods.true_latent import photo_key
+from warpgan.camera_refinement import RefinementOptions
 from warpgan.pictures import write_png
 from warpgan.pipeline import METHODS
-from warpgan.synthesis.models import LoadedModels, load_models, random_models
-from warpgan.synthesis.outputs import RECORD, finished, sheet_of, write_photo, write_record
-from warpgan.synthesis.photos import Photos, find_photos
+from warpgan.synthesis.models import load_models, random_models
+from warpgan.synthesis.outputs import sheet_of
+from warpgan.synthesis.people import PEOPLE, find_subjects
+from warpgan.synthesis.photos import find_photos
 from warpgan.synthesis.plan import ViewPlan
-from warpgan.weights import sha256_of
+from warpgan.synthesis.run import Settings, write_all
 
-FORMAT_VERSION = 1
 SMALLEST_VIDEO = 256
 
 
@@ -63,6 +62,7 @@ def synthesize(options: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise ValueError(f"{flag} {value} must be at least 1")
     plan = _plan(options, zoom=1)
+    RefinementOptions(steps=options.refine_camera)
     if options.random_weights:
         models = random_models(options.random_weights, geometry=options.geometry, device=device)
     else:
@@ -86,82 +86,26 @@ def synthesize(options: argparse.Namespace) -> None:
         skip_invalid=options.skip_invalid,
         cache=options.cache,
     )
-    count = min(len(photos), options.count or len(photos))
-    folders = _write_all(photos, count, models=models, plan=plan, options=options)
+    subjects = find_subjects(
+        photos, options.photos, same_person=options.same_person, people=options.people
+    )[: options.count]
+    settings = Settings(
+        out=options.out,
+        plan=plan,
+        chunk=options.chunk,
+        overwrite=options.overwrite,
+        match_colours=not options.keep_colours,
+        random_weights=options.random_weights,
+        refine_camera=options.refine_camera,
+    )
+    folders = write_all(subjects, photos, models=models, settings=settings)
+    count = len(folders)
     shown = np.unique(np.linspace(0, count - 1, min(count, options.sheet_rows)).astype(int))
     if plan.sheet_yaws and len(shown):
         names = list(folders)
         sheet = sheet_of({names[i]: folders[names[i]] for i in shown}, plan)
         print(f"sheet: {write_png(options.out / 'sheet.png', sheet)}")
     print(f"peak memory {_peak_memory(device):.2f} GiB")
-
-
-def _write_all(
-    photos: Photos,
-    count: int,
-    *,
-    models: LoadedModels,
-    plan: ViewPlan,
-    options: argparse.Namespace,
-) -> dict[str, Path]:
-    """Write every photo's files; returns the folders by name."""
-    made_with = _made_with(models, plan, options)
-    device = models.pipeline.generator.mean_latent().device
-    frames = len(plan.views) + plan.orbit_frames
-    folders: dict[str, Path] = {}
-    for place in range(count):
-        sample = photos[place]
-        folder = _folder(options.out, sample.name, set(folders.values()))
-        folders[sample.name] = folder
-        record = _record(sample, plan, made_with)
-        said = f"[{place + 1}/{count}] {sample.name}: "
-        if not options.overwrite and finished(folder, record):
-            print(f"{said}done before", flush=True)
-            continue
-        (folder / RECORD).unlink(missing_ok=True)
-        began = time.perf_counter()
-        face = models.pipeline.invert(sample.image[None].to(device), sample.camera[None].to(device))
-        inverted = time.perf_counter()
-        write_photo(face, folder, plan, chunk=options.chunk)
-        write_record(folder, record)
-        ended = time.perf_counter()
-        print(
-            f"{said}inverted in {inverted - began:.2f} s, {frames} views in "
-            f"{ended - inverted:.2f} s -> {folder}",
-            flush=True,
-        )
-    return folders
-
-
-def _made_with(models: LoadedModels, plan: ViewPlan, options: argparse.Namespace) -> dict[str, Any]:
-    """What the files of a photo depend on, besides the photo."""
-    settings = asdict(plan)
-    del settings["sheet_yaws"]
-    return {
-        "format_version": FORMAT_VERSION,
-        "plan": settings,
-        "geometry": asdict(models.pipeline.options),
-        "weights": {path.name: sha256_of(path) for path in models.files},
-        "random_weights": options.random_weights,
-    }
-
-
-def _record(sample: Sample, plan: ViewPlan, made_with: dict[str, Any]) -> dict[str, Any]:
-    cameras = plan.grid_cameras(sample.camera).tolist()
-    record = {
-        "photo": sample.name,
-        "pixels_sha256": photo_key(sample.image),
-        "camera": sample.camera.tolist(),
-        **made_with,
-        "views": dict(zip(plan.views, cameras, strict=True)),
-    }
-    return json.loads(json.dumps(record))
-
-
-def _folder(out: Path, name: str, taken: set[Path]) -> Path:
-    """Folder of a photo: its name without suffix, or with it where that is taken."""
-    folder = out / Path(name).with_suffix("")
-    return out / f"{name}_views" if folder in taken else folder
 
 
 def _plan(options: argparse.Namespace, *, zoom: int) -> ViewPlan:
@@ -218,7 +162,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--sheet-rows", type=int, default=16, help="photos on the sheet, spread over all")
     add("--label", type=Path, help="JSON with the camera of one image: 25 numbers or a label file")
     add("--labels", help="label file of a folder or zip instead of dataset.json")
-    add("--count", type=int, help="only the first so many photos")
+    add("--count", type=int, help="only the first so many photos, or people")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--same-person", action="store_true", help="all photos show one person")
+    who.add_argument("--people", choices=PEOPLE, help="folders: each sub-folder shows one person")
+    add("--keep-colours", action="store_true", help="don't match several photos' exposure and tint")
     add("--upscale", action="store_true", help="accept photos smaller than the generator's")
     add("--skip-invalid", action="store_true", help="leave out what is wrong in a folder")
     add("--encoder", help="table name, run folder or file (default: SVINet's, else encoder_mini)")
@@ -229,6 +177,13 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="WORD",
         help="choice of configs/geometry, then key=value (default: as SVINet was trained)",
+    )
+    add(
+        "--refine-camera",
+        type=int,
+        default=0,
+        metavar="N",
+        help="correct each photo's camera in at most N steps before its views; 20 suffice",
     )
     add("--random-weights", metavar="SCALE", help="full or tiny: a dry run without weights")
     add("--chunk", type=int, help="views at once; changes memory, not results")

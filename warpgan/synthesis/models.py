@@ -9,6 +9,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
+from eg3d import TriPlaneGenerator
 from warpgan import cli, weights
 from warpgan.config import CONFIG_DIR
 from warpgan.encoders.inversion import InversionEncoder
@@ -144,6 +145,19 @@ def _warp_options(values: Mapping[str, Any], *, source: str) -> WarpOptions:
     if unknown:
         raise ValueError(f"{source}: {unknown[0]} is no key; the keys are {', '.join(known)}")
     return WarpOptions(**values)
+
+
+def find_generator(name: str) -> TriPlaneGenerator:
+    """A frozen generator on the CPU.
+
+    Args:
+        name: a choice of ``configs/generator``, a name of the weights table or a file.
+
+    Raises:
+        FileNotFoundError: if it is none of these, or its file is absent.
+    """
+    node = OmegaConf.create({"generator": _generator_node(name)})
+    return cli.build_node(node, "generator").eval().requires_grad_(False)
 
 
 def _run_config(weights_file: Path) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The files of one photo.
+"""The files of one photo, or of one person.
 
 ```
 OUT/NAME/photo.png                        the photo at the generator's size
@@ -9,10 +9,14 @@ OUT/NAME/photo.png                        the photo at the generator's size
          grid.png  orbit.mp4  orbit.gif
          views.json                       cameras and settings, written last
 ```
+Of several photos of one person: ``photo_1.png``, ``photo_2.png`` ... instead of ``photo.png``, and
+the points of all photos in one cloud.
 """
 
 import json
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,8 @@ from torch import Tensor
 from warpgan.cameras import RADIUS
 from warpgan.pictures import contact_sheet, depth_picture, to_uint8, write_png
 from warpgan.pipeline import Face, NovelViews, enlarged_depth_z
-from warpgan.point_cloud import unproject_photo, write_points
+from warpgan.point_cloud import joined_clouds, unproject_photo, write_points
+from warpgan.several_photos import SeveralPhotos
 from warpgan.synthesis.plan import STAGES, TITLES, ViewPlan
 from warpgan.video import write_gif, write_mp4
 
@@ -59,24 +64,36 @@ def finished(folder: Path, record: dict[str, Any]) -> bool:
     return True
 
 
-def write_photo(face: Face, folder: Path, plan: ViewPlan, *, chunk: int | None = None) -> None:
+def write_photo(
+    face: Face | SeveralPhotos, folder: Path, plan: ViewPlan, *, chunk: int | None = None
+) -> None:
     """Write everything but the record.
 
     Args:
-        face: of one photo.
-        folder: of the photo.
+        face: of one photo, or of several photos of one person.
+        folder: of the photo or person.
         plan: which views.
         chunk: views at once; None chooses.
     """
-    photo, camera = face.photo[0], face.camera[0]
-    write_png(folder / "photo.png", photo)
-    size = photo.shape[-1]
-    source_depth_z = enlarged_depth_z(face.ray_length[:, None], face.camera[:, None], size=size)
-    write_depth(folder / "depth" / "photo.png", source_depth_z[0, 0])
-    write_points(folder / "points.ply", unproject_photo(photo, face.ray_length[0], camera))
-    rows: list[list[np.ndarray | None]] = [[to_uint8(photo)]]
-    rows += [[None] for _ in STAGES[plan.method][1:]]
-    rows.append([depth_picture(source_depth_z[0, 0], near=NEAR, far=FAR)])
+    camera = face.camera[0]
+    several = isinstance(face, SeveralPhotos)
+    faces = face.faces if several else (face,)
+    matched = face.photos if several else [face.photo]
+    inputs = [f"photo_{place + 1}" for place in range(len(faces))] if several else ["photo"]
+    _remove_photos_but(folder, inputs)
+    photos, depths, clouds = [], [], []
+    for name, each, coloured in zip(inputs, faces, matched, strict=True):
+        write_png(folder / f"{name}.png", each.photo[0])
+        size = each.photo.shape[-1]
+        depth_z = enlarged_depth_z(each.ray_length[:, None], each.camera[:, None], size=size)[0, 0]
+        write_depth(folder / "depth" / f"{name}.png", depth_z)
+        photos.append(to_uint8(each.photo[0]))
+        depths.append(depth_picture(depth_z, near=NEAR, far=FAR))
+        clouds.append(unproject_photo(coloured[0], each.ray_length[0], each.camera[0]))
+    write_points(folder / "points.ply", joined_clouds(clouds))
+    rows: list[list[np.ndarray | None]] = [photos]
+    rows += [[None] * len(faces) for _ in STAGES[plan.method][1:]]
+    rows.append(depths)
     names = iter(plan.views)
     for part in face.stream(plan.grid_cameras(camera)[None], plan.method, chunk=chunk):
         for view in range(part.image.shape[1]):
@@ -89,10 +106,11 @@ def write_photo(face: Face, folder: Path, plan: ViewPlan, *, chunk: int | None =
             write_depth(folder / "depth" / f"{name}.png", depth_z)
             rows[-1].append(depth_picture(depth_z, near=NEAR, far=FAR))
     titles = [TITLES.get(stage, stage) for stage in STAGES[plan.method]]
+    captions = map(plan.caption, plan.views)
     grid = contact_sheet(
         rows,
         row_captions=[*titles, "depth"],
-        column_captions=["photo", *map(plan.caption, plan.views)],
+        column_captions=[*(name.replace("_", " ") for name in inputs), *captions],
     )
     write_png(folder / "grid.png", grid)
     if plan.orbit_frames:
@@ -120,9 +138,12 @@ def stage_pictures(views: NovelViews, view: int, method: str) -> dict[str, np.nd
     return {stage: to_uint8(found[stage][0, view]) for stage in STAGES[method]}
 
 
-def orbit_frames(face: Face, plan: ViewPlan, *, chunk: int | None = None) -> list[np.ndarray]:
-    """Frames of the orbit, the photo at the left."""
-    photo = _enlarged(to_uint8(face.photo[0]), plan.zoom)
+def orbit_frames(
+    face: Face | SeveralPhotos, plan: ViewPlan, *, chunk: int | None = None
+) -> list[np.ndarray]:
+    """Frames of the orbit, the photo at the left; several photos share its place."""
+    faces = face.faces if isinstance(face, SeveralPhotos) else (face,)
+    photo = _enlarged(tiled([to_uint8(each.photo[0]) for each in faces]), plan.zoom)
     gap = np.full((len(photo), GAP * plan.zoom, 3), 255, np.uint8)
     cameras = plan.orbit_cameras(face.camera[0])[None]
     return [
@@ -130,6 +151,21 @@ def orbit_frames(face: Face, plan: ViewPlan, *, chunk: int | None = None) -> lis
         for part in face.stream(cameras, plan.method, chunk=chunk)
         for image in part.image[0]
     ]
+
+
+def tiled(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Images of one square size in the place of one, in reading order; the rest is white."""
+    if len(images) == 1:
+        return images[0]
+    size, side = len(images[0]), math.ceil(math.sqrt(len(images)))
+    place = np.full_like(images[0], 255)
+    ends = [size * i // side for i in range(side + 1)]
+    for i, image in enumerate(images):
+        top, left = ends[i // side], ends[i % side]
+        height, width = ends[i // side + 1] - top, ends[i % side + 1] - left
+        small = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
+        place[top : top + height, left : left + width] = np.asarray(small)
+    return place
 
 
 def write_depth(path: Path, depth_z: Tensor) -> None:
@@ -143,21 +179,41 @@ def write_depth(path: Path, depth_z: Tensor) -> None:
 
 
 def sheet_of(folders: dict[str, Path], plan: ViewPlan) -> np.ndarray:
-    """Contact sheet of finished photos: one row a photo, read back from its files.
+    """Contact sheet of finished photos or people: one row each, read back from its files.
 
     Args:
-        folders: by the photo's name.
+        folders: by name.
         plan: which views; those of ``sheet_yaws`` at the first pitch are shown.
     """
     views = [name for name, (yaw, pitch) in plan.views.items() if yaw in plan.sheet_yaws]
     views = [name for name in views if plan.views[name][1] == plan.pitches[0]]
-    columns, files = ["photo"], ["photo.png"]
+    inputs = [photo_files(folder) for folder in folders.values()]
+    most = max(map(len, inputs))
+    columns, files = [], []
     for name in views:
         for stage in STAGES[plan.method]:
             columns.append(f"{TITLES.get(stage, stage)} {plan.caption(name)}")
             files.append(f"{stage}/{name}.png")
-    rows = [[_read(folder / file) for file in files] for folder in folders.values()]
-    return contact_sheet(rows, column_captions=columns)
+    rows = [
+        [*map(_read, photos), *[None] * (most - len(photos)), *(_read(folder / f) for f in files)]
+        for folder, photos in zip(folders.values(), inputs, strict=True)
+    ]
+    heads = ["photo"] if most == 1 else [f"photo {place + 1}" for place in range(most)]
+    return contact_sheet(rows, column_captions=[*heads, *columns])
+
+
+def photo_files(folder: Path) -> list[Path]:
+    """The input photos of a finished folder, in order."""
+    several = [path for path in folder.glob("photo_*.png") if path.stem[6:].isdecimal()]
+    return sorted(several, key=lambda path: int(path.stem[6:])) or [folder / "photo.png"]
+
+
+def _remove_photos_but(folder: Path, inputs: Sequence[str]) -> None:
+    """Remove input photos of an earlier run that had other or more of them."""
+    for kept in (folder, folder / "depth"):
+        for path in (kept / "photo.png", *photo_files(kept)):
+            if path.stem not in inputs:
+                path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> np.ndarray:

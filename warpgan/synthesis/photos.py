@@ -14,8 +14,9 @@ from warpgan.labels import LABEL_FILE_NAME, read_label_file, validate_label
 PORTRAITS = "portraits"
 PORTRAIT_COUNT, PORTRAIT_SEED = 8, 1
 NO_LABEL = (
-    "every photo needs a camera: `python -m warpgan.data.crop_photo` crops the face and makes the "
-    "label from five points"
+    "every photo needs a camera: run `python -m warpgan.prepare PHOTO OUT` first, which finds the "
+    "face, crops it and estimates its camera (or, with five points of yours, "
+    "`python -m warpgan.data.crop_photo`)"
 )
 
 
@@ -87,8 +88,9 @@ def _one_photo(path: Path, *, size: int, label: Path | None, upscale: bool) -> S
     height, width = pixels.shape[:2]
     if height != width:
         raise ValueError(
-            f"photo {path} has {width} x {height} pixels and is not square; "
-            "`python -m warpgan.data.crop_photo` crops the face and makes its camera label"
+            f"photo {path} has {width} x {height} pixels and is not square; run "
+            f"`python -m warpgan.prepare {path} OUT` first, which finds the face, crops it and "
+            "estimates its camera, then give OUT"
         )
     if width < size and not upscale:
         raise ValueError(
