@@ -20,12 +20,13 @@ from warpgan.perception.perceptual import FeatureDistance
 from warpgan.warp import depth_z_from_ray_length
 
 FEATURES = "perc_efficientnet"
+LEVELS = 3
 FARTHEST = RADIUS + 0.3
 """Scene units along a ray; what lies beyond is backdrop."""
 
 
 class FaceFeatures:
-    """Unit feature vectors of pictures at strides 2, 4, 8 and 16."""
+    """Unit feature vectors of pictures at strides 2, 4 and 8."""
 
     def __init__(self) -> None:
         """Loads the shipped net.
@@ -41,30 +42,26 @@ class FaceFeatures:
         """``[B, 3, S, S]`` in [-1, 1] to ``[B, C, S / stride, S / stride]``."""
         self.net.to(images.device)
         levels = self.net.pyramid(self.net.pixels(images.clamp(-1, 1)))
-        return [F.normalize(level, dim=1) for level in levels]
+        return [F.normalize(level, dim=1) for level in levels[:LEVELS]]
 
 
 @dataclass(frozen=True)
 class CameraFit:
-    """E at a camera ``[1, 25]``: loss, Gauss-Newton matrix and slope, float64.
-
-    As rendered, each has an axis of levels after the batch: ``[1, L]``, ``[1, L, 5, 5]``,
-    ``[1, L, 5]``; as one number, none.
-    """
+    """E at cameras ``[B, 25]``, float64: loss ``[B]``, Gauss-Newton matrix ``[B, 5, 5]``, slope."""
 
     cameras: Tensor
     loss: Tensor
     normal: Tensor
     slope: Tensor
 
-    def weighed(self, levels: Tensor, turn: Tensor, stiffness: Tensor) -> "CameraFit":
-        """The levels' sum with weights ``[L]``, and the caution's part at a turn ``[1, 5]``."""
+    def pulled(self, turn: Tensor, stiffness: Tensor) -> "CameraFit":
+        """With a spring's part: stiffness ``[5]`` at a turn ``[B, 5]`` from its rest."""
         pull = stiffness * turn
         return CameraFit(
             self.cameras,
-            self.loss @ levels + (pull * turn).sum(1) / 2,
-            torch.einsum("l,blij->bij", levels, self.normal) + torch.diag_embed(stiffness),
-            torch.einsum("l,bli->bi", levels, self.slope) + pull,
+            self.loss + (pull * turn).sum(1) / 2,
+            self.normal + torch.diag_embed(stiffness),
+            self.slope + pull,
         )
 
 
@@ -96,7 +93,7 @@ def fit_of(
         weighted = ((share / ratio / scale**2)[:, None] * jacobian).flatten(2)
         normals.append(jacobian.flatten(2) @ weighted.mT)
         slopes.append((weighted @ difference.flatten(1)[..., None])[..., 0])
-    parts = (torch.stack(part, dim=1).double() for part in (losses, normals, slopes))
+    parts = (sum(part).double() for part in (losses, normals, slopes))
     return CameraFit(cameras, *parts)
 
 

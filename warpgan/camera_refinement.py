@@ -13,14 +13,11 @@ distance from the origin stays 2.7 as EG3D's labels want it. Each step is one of
 Levenberg-Marquardt with iteratively reweighted residuals: the surface that the render's depth gives
 is moved to the turned camera, and the features move with it (the warp's own geometry), which gives
 the Jacobian without a gradient through the volume. A step is kept only if E', rendered anew there,
-is lower; so N steps cost N + 1 renders.
+is lower; so N steps cost N + 1 renders, and the result is never worse by E'.
 
-The coarse levels go first, alone: the fine ones have other minima, such as the frames of glasses.
-E' of the second stage decides: a result that is worse by it is thrown away.
-
-What it can reach is limited by the inversion: without caution it comes to rest about a degree and a
-half from the true camera of an embedded portrait, wherever it starts. Caution keeps it near a good
-first guess, at some cost where the guess is far off.
+What it can reach is limited by the inversion: it comes to rest a degree or a degree and a half from
+the true camera of an embedded portrait, even when it starts there. It pays where the first guess is
+worse (scripts/measure_estimated_cameras.py). Caution keeps it near a good guess.
 """
 
 import math
@@ -34,10 +31,6 @@ from eg3d import TriPlaneGenerator
 from warpgan.camera_fit import CameraFit, FaceFeatures, fit_of
 from warpgan.camera_turns import angles_between, turn_cameras
 
-STAGES = ((0.0, 0.0, 1.0, 1.0), (1.0, 1.0, 1.0, 0.0))
-"""Weights of the levels, from fine to coarse, one row after the other."""
-COARSE_SHARE = 0.4
-"""Of the steps, at most, that the first row may take."""
 MOST_STEPS = 1000
 LARGEST_STEP_DEG = 4.0
 SIGMA_DEG = (10.0, 10.0, 4.5, 4.5, 10.0)
@@ -182,40 +175,31 @@ def refine_photos(
 def _descend(
     fit: Callable[[Tensor], CameraFit], cameras: Tensor, options: RefinementOptions
 ) -> RefinedCameras:
-    """Levenberg-Marquardt for one photo, by coarse features, then by all."""
+    """Levenberg-Marquardt for one photo."""
     sigma = torch.deg2rad(torch.tensor(SIGMA_DEG, dtype=torch.float64, device=cameras.device))
     stiffness = 2 * options.caution / sigma**2
-    start = total = torch.zeros_like(sigma)[None]
-    best = first = fit(cameras)
-    renders, last = 1, len(STAGES) - 1
-    for stage, weights in enumerate(STAGES):
-        levels = sigma.new_tensor(weights)
-        most = options.steps if stage == last else round(COARSE_SHARE * options.steps)
-        damping = 1e-2
-        while renders <= most and damping < MOST_DAMPING:
-            now = best.weighed(levels, total, stiffness)
-            step = _step(now, damping)
-            trial = turn_cameras(best.cameras, step)
-            if max(map(float, angles_between(first.cameras, trial))) > options.largest_deg:
-                damping *= 6
-                continue
-            found = fit(trial)
-            renders += 1
-            # Turns this small add up; their order would not change the caution.
-            better = bool(found.weighed(levels, total + step, stiffness).loss < now.loss)
-            if better:
-                best, total = found, total + step
-            damping = max(damping / 4, LEAST_DAMPING) if better else damping * 6
-            if math.degrees(float(step.norm())) < CONVERGED_DEG:
-                break
-    before = first.weighed(levels, start, stiffness).loss
-    after = best.weighed(levels, total, stiffness).loss
-    if bool(after >= before):
-        best, after = first, before
+    total = torch.zeros_like(sigma)[None]
+    best = first = fit(cameras).pulled(total, stiffness)
+    damping, renders = 1e-2, 1
+    while renders <= options.steps and damping < MOST_DAMPING:
+        step = _step(best, damping)
+        trial = turn_cameras(best.cameras, step)
+        if max(map(float, angles_between(first.cameras, trial))) > options.largest_deg:
+            damping *= 6
+            continue
+        # Turns this small add up; their order would not change the caution.
+        found = fit(trial).pulled(total + step, stiffness)
+        renders += 1
+        better = bool(found.loss < best.loss)
+        if better:
+            best, total = found, total + step
+        damping = max(damping / 4, LEAST_DAMPING) if better else damping * 6
+        if math.degrees(float(step.norm())) < CONVERGED_DEG:
+            break
     return RefinedCameras(
         cameras=best.cameras,
-        loss_before=before,
-        loss=after,
+        loss_before=first.loss,
+        loss=best.loss,
         moved_deg=angles_between(first.cameras, best.cameras)[0],
         renders=torch.tensor([renders], device=cameras.device),
     )

@@ -27,8 +27,9 @@ def turn_cameras(cameras: Tensor, turn: Tensor) -> Tensor:
     cam2world, lens = split_label(cameras.double())
     turn = turn.double()
     rotation, position = cam2world[:, :3, :3], cam2world[:, :3, 3:]
-    orbit = torch.linalg.matrix_exp(_cross_matrix(F.pad(turn[:, :2], (0, 1))))
-    orbit = rotation @ orbit @ rotation.mT
+    # In world axes. R exp(.) R^T would be the same, but triple a label's rounding with every turn.
+    axis = rotation @ F.pad(turn[:, :2], (0, 1))[..., None]
+    orbit = torch.linalg.matrix_exp(_cross_matrix(axis[..., 0]))
     moved = cam2world.clone()
     moved[:, :3, :3] = orbit @ rotation @ torch.linalg.matrix_exp(_cross_matrix(turn[:, 2:]))
     moved[:, :3, 3:] = orbit @ position

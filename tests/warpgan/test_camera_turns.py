@@ -30,6 +30,17 @@ def test_turned_cameras_stay_on_their_sphere_and_upright_matrices():
     torch.testing.assert_close(lens.float(), split_label(cameras())[1])
 
 
+def test_rounding_does_not_grow_with_the_number_of_turns():
+    seen = cameras()
+    for _ in range(60):
+        seen = turn_cameras(seen, torch.tensor([[1e-3, 2e-3, 1e-3, -1e-3, 1e-3]]).expand(3, -1))
+    rotation = split_label(seen.double())[0][:, :3, :3]
+    assert (rotation.mT @ rotation - torch.eye(3)).abs().max() < 1e-5
+    torch.testing.assert_close(
+        seen[:, [3, 7, 11]].norm(dim=1), torch.full((3,), 2.7), atol=1e-4, rtol=0
+    )
+
+
 def test_a_turn_about_y_of_the_frontal_camera_is_yaw():
     turn = torch.tensor([[0, math.radians(7.0), 0, 0, 0], [math.radians(7.0), 0, 0, 0, 0]])
     yaw, pitch = yaw_pitch(turn_cameras(look_at([0.0, 0.0], [0.0, 0.0]), turn))
