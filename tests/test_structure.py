@@ -28,6 +28,7 @@ LAYERS = (
         "labels",
         "modulation",
         "pictures",
+        "processes",
         "progress",
         "holes",
         "reprojection",

@@ -26,7 +26,8 @@ from warpgan.demonstration.sources import Reader
 from warpgan.demonstration.studio import Studio
 from warpgan.demonstration.text import about
 from warpgan.demonstration.uploads import UploadLimits
-from warpgan.synthesis.models import SCALES, LoadedModels, load_models, random_models
+from warpgan.synthesis.models import SCALES, LoadedModels, random_models
+from warpgan.synthesis.words import add_model_words, models_of
 
 WARM_UP = "warm-up"
 
@@ -127,14 +128,7 @@ def _models(options: argparse.Namespace) -> LoadedModels:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if options.random_weights:
         return random_models(options.random_weights, geometry=options.geometry, device=device)
-    return load_models(
-        method="warpgan",
-        encoder=options.encoder,
-        svinet=options.svinet,
-        generator=options.generator,
-        geometry=options.geometry,
-        device=device,
-    )
+    return models_of(options, method="warpgan", device=device)
 
 
 def _announce(address: tuple, host: str, *, loopback: bool) -> None:
@@ -159,10 +153,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     add("--port", type=int, default=7860, help="0 for a free one")
-    add("--encoder", help="name of the weights table, run or file (default: SVINet's)")
-    add("--svinet", help="likewise (default: svinet_mini)")
-    add("--generator", help="choice of configs/generator, name or file (default: the encoder's)")
-    add("--geometry", nargs="+", metavar="WORD", help="choice of configs/geometry, key=value ...")
+    add_model_words(parser)
     add("--random-weights", choices=SCALES, help="random networks: what a page of a scale costs")
     add("--max-upload-mb", type=float, default=20.0, help="largest photo, millions of bytes")
     add("--queue", type=int, default=16, help="requests that may wait; more are refused")

@@ -31,11 +31,11 @@ from warpgan.pictures import contact_sheet, images_of, to_uint8, write_png
 from warpgan.synthesis.models import find_generator
 from warpgan.synthesis.outputs import RECORD, finished, write_record
 from warpgan.synthesis.plan import ViewPlan
+from warpgan.synthesis.words import add_run_words, add_view_words, view_plan
 from warpgan.video import write_mp4
 from warpgan.weights import sha256_of
 
 FORMAT_VERSION = 1
-SMALLEST_VIDEO = 256
 LARGEST_STRENGTH = 100.0
 
 
@@ -71,7 +71,7 @@ def edit_faces(options: argparse.Namespace) -> None:
     names = [direction.name for direction in directions]
     if len(set(names)) < len(names):
         raise ValueError(f"--direction: two are called the same: {', '.join(names)}")
-    plan = _plan(options, zoom=max(1, SMALLEST_VIDEO // generator.img_resolution))
+    plan = view_plan(options, method="inversion").for_images(generator.img_resolution)
     for place, (name, path) in enumerate(files.items()):
         face = None
         for direction in directions:
@@ -166,20 +166,6 @@ def _record(
     return json.loads(json.dumps(record))
 
 
-def _plan(options: argparse.Namespace, *, zoom: int) -> ViewPlan:
-    return ViewPlan(
-        method="inversion",
-        yaws=tuple(options.yaw),
-        pitches=tuple(options.pitch),
-        sheet_yaws=tuple(options.yaw),
-        orbit_frames=options.orbit,
-        orbit_yaw=options.orbit_yaw,
-        orbit_pitch=options.orbit_pitch,
-        fps=options.fps,
-        zoom=zoom,
-    )
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The words that the command understands."""
     parser = argparse.ArgumentParser(
@@ -200,14 +186,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="factors; 1 moves the attribute by one standard deviation (default: the paper's 0.8)",
     )
     add("--generator", default="eg3d_mini", help="that the faces were lifted from")
-    add("--yaw", type=float, nargs="+", default=[-30.0, 0.0, 30.0], help="degrees")
-    add("--pitch", type=float, nargs="+", default=[0.0], help="degrees, > 0 is above")
-    add("--orbit", type=int, default=30, help="frames of the video; 0 for none")
-    add("--orbit-yaw", type=float, default=25.0, help="largest yaw of the orbit, degrees")
-    add("--orbit-pitch", type=float, default=8.0, help="largest pitch of the orbit, degrees")
-    add("--fps", type=float, default=12.5, help="frames a second")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--overwrite", action="store_true", help="make finished edits anew")
+    add_view_words(parser, yaws=(-30.0, 0.0, 30.0))
+    add_run_words(parser)
     return parser
 
 

@@ -19,11 +19,10 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from warpgan import cli
@@ -33,17 +32,28 @@ from warpgan.lifting import LiftedFace, lift
 from warpgan.lifting.export import EXPORTS, MESH_RESOLUTION, export
 from warpgan.lifting.outputs import sheet_of, write_lifted
 from warpgan.lifting.settings import LiftSettings, find_settings
-from warpgan.methods.true_latent import photo_key
 from warpgan.perception import PerceptualNet, build_perceptual
 from warpgan.pictures import write_png
-from warpgan.synthesis.models import LoadedModels, load_models
+from warpgan.synthesis.models import LoadedModels
 from warpgan.synthesis.outputs import RECORD, finished, write_record
-from warpgan.synthesis.photos import Photos, find_photos
+from warpgan.synthesis.people import Subject, find_subjects
+from warpgan.synthesis.photos import Photos
 from warpgan.synthesis.plan import ViewPlan
+from warpgan.synthesis.run import folder_of, named_cameras, photo_record
+from warpgan.synthesis.words import (
+    add_model_words,
+    add_photo_words,
+    add_run_words,
+    add_view_words,
+    check_least,
+    models_of,
+    photos_of,
+    spread,
+    view_plan,
+)
 from warpgan.weights import resolve, sha256_of
 
 FORMAT_VERSION = 1
-SMALLEST_VIDEO = 256
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,38 +75,19 @@ def lift_photos(options: argparse.Namespace) -> None:
         ValueError: for any other mistake of the user.
     """
     device = choose_device(options.device)
-    if options.count is not None and options.count < 1:
-        raise ValueError(f"--count {options.count} must be at least 1")
+    check_least(options, "count")
     settings = find_settings(options.settings)
-    plan = _plan(options)
+    plan = view_plan(options, method=options.method)
     perceptual = build_perceptual(settings.perceptual).to(device)
-    models = load_models(
-        method=options.method,
-        encoder=options.encoder,
-        svinet=options.svinet,
-        generator=options.generator,
-        geometry=options.geometry,
-        device=device,
-    )
+    models = models_of(options, method=options.method, device=device)
     size = models.pipeline.generator.img_resolution
-    plan = replace(plan, zoom=max(1, SMALLEST_VIDEO // size))
-    photos = find_photos(
-        options.photos,
-        size=size,
-        label=options.label,
-        labels=options.labels,
-        count=options.count,
-        upscale=options.upscale,
-        skip_invalid=options.skip_invalid,
-        cache=options.cache,
-    )
-    count = min(len(photos), options.count or len(photos))
+    plan = plan.for_images(size)
+    photos = photos_of(options, size=size)
+    subjects = find_subjects(photos, options.photos)[: options.count]
     job = _Job(models, plan, settings, perceptual, options)
-    folders = job.all_photos(photos, count)
-    shown = np.unique(np.linspace(0, count - 1, min(count, options.sheet_rows)).astype(int))
-    if len(shown):
-        names = list(folders)
-        sheet = sheet_of({names[i]: folders[names[i]] for i in shown}, plan)
+    folders = job.all_photos(photos, subjects)
+    if folders:
+        sheet = sheet_of(spread(folders, options.sheet_rows), plan)
         print(f"sheet: {write_png(options.out / 'sheet.png', sheet)}")
 
 
@@ -110,17 +101,15 @@ class _Job:
     perceptual: PerceptualNet
     options: argparse.Namespace
 
-    def all_photos(self, photos: Photos, count: int) -> dict[str, Path]:
+    def all_photos(self, photos: Photos, subjects: Sequence[Subject]) -> dict[str, Path]:
         """Lift photos and write their files; returns the folders by name."""
         made_with = self.made_with()
         folders: dict[str, Path] = {}
-        for place in range(count):
-            sample = photos[place]
-            folder = self.options.out / Path(sample.name).with_suffix("")
-            if folder in set(folders.values()):
-                folder = self.options.out / f"{sample.name}_views"
-            folders[sample.name] = folder
-            said = f"[{place + 1}/{count}] {sample.name}: "
+        for place, subject in enumerate(subjects):
+            sample = photos[subject.places[0]]
+            folder = folder_of(self.options.out, subject, set(folders.values()))
+            folders[subject.said] = folder
+            said = f"[{place + 1}/{len(subjects)}] {subject.said}: "
             record = self.record(sample, made_with)
             if not self.options.overwrite and finished(folder, record):
                 print(f"{said}done before", flush=True)
@@ -172,29 +161,8 @@ class _Job:
 
     def record(self, sample: Sample, made_with: dict[str, Any]) -> dict[str, Any]:
         """What `views.json` of a photo holds."""
-        cameras = self.plan.grid_cameras(sample.camera).tolist()
-        record = {
-            "photo": sample.name,
-            "pixels_sha256": photo_key(sample.image),
-            "camera": sample.camera.tolist(),
-            **made_with,
-            "views": dict(zip(self.plan.views, cameras, strict=True)),
-        }
-        return json.loads(json.dumps(record))
-
-
-def _plan(options: argparse.Namespace) -> ViewPlan:
-    return ViewPlan(
-        method=options.method,
-        yaws=tuple(options.yaw),
-        pitches=tuple(options.pitch),
-        sheet_yaws=tuple(options.yaw),
-        orbit_frames=options.orbit,
-        orbit_yaw=options.orbit_yaw,
-        orbit_pitch=options.orbit_pitch,
-        fps=options.fps,
-        zoom=1,
-    )
+        views = named_cameras(self.plan, sample)
+        return json.loads(json.dumps({**photo_record(sample), **made_with, "views": views}))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -205,8 +173,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("photos", help="image, folder or zip with dataset.json, or the word portraits")
-    add("out", type=Path, help="folder to write")
+    add_photo_words(parser)
     add(
         "--settings",
         nargs="+",
@@ -216,30 +183,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--export", nargs="+", default=[], choices=EXPORTS, help="further files")
     add("--mesh-resolution", type=int, default=MESH_RESOLUTION, help="grid points a side")
     add("--method", choices=("warpgan", "fill"), default="warpgan", help="what makes the views")
-    add("--yaw", type=float, nargs="+", default=[-45.0, -20.0, 0.0, 20.0, 45.0], help="degrees")
-    add("--pitch", type=float, nargs="+", default=[0.0], help="degrees, > 0 is above")
-    add("--orbit", type=int, default=30, help="frames of the video; 0 for none")
-    add("--orbit-yaw", type=float, default=40.0, help="largest yaw of the orbit, degrees")
-    add("--orbit-pitch", type=float, default=8.0, help="largest pitch of the orbit, degrees")
-    add("--fps", type=float, default=12.5, help="frames a second")
-    add("--sheet-rows", type=int, default=16, help="photos on the sheet, spread over all")
-    add("--label", type=Path, help="JSON with the camera of one image: 25 numbers or a label file")
-    add("--labels", help="label file of a folder or zip instead of dataset.json")
-    add("--count", type=int, help="only the first so many photos")
-    add("--upscale", action="store_true", help="accept photos smaller than the generator's")
-    add("--skip-invalid", action="store_true", help="leave out what is wrong in a folder")
-    add("--encoder", help="table name, run folder or file (default: SVINet's, else encoder_mini)")
-    add("--svinet", help="table name, run folder or file (default: svinet_mini)")
-    add("--generator", help="choice of configs/generator or file (default: the encoder's)")
-    add(
-        "--geometry",
-        nargs="+",
-        metavar="WORD",
-        help="choice of configs/geometry, then key=value (default: as SVINet was trained)",
-    )
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--cache", type=Path, default=Path("cache"), help="where portraits are kept")
-    add("--overwrite", action="store_true", help="make finished photos anew")
+    add_view_words(parser, yaws=(-45.0, -20.0, 0.0, 20.0, 45.0), orbit_yaw=40.0)
+    add_model_words(parser)
+    add_run_words(parser)
     return parser
 
 

@@ -53,6 +53,20 @@ def images_of(batch: Tensor) -> list[np.ndarray]:
     return [to_uint8(image) for image in batch]
 
 
+def read_picture(path: Path) -> np.ndarray:
+    """A picture that this package wrote, ``[H, W, 3]`` uint8."""
+    with Image.open(path, formats=("PNG",)) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def enlarged(image: np.ndarray, zoom: int) -> np.ndarray:
+    """``[H, W, 3]`` uint8 enlarged by a whole factor."""
+    if zoom == 1:
+        return image
+    size = (image.shape[1] * zoom, image.shape[0] * zoom)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+
+
 def depth_picture(depth_z: Picture, *, near: float, far: float) -> np.ndarray:
     """Depth in colour, near is bright.
 

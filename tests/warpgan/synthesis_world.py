@@ -6,6 +6,7 @@ import torch
 import yaml
 
 from tests.warpgan.evaluation_world import SIZE, build_encoder, build_generator, generator_node
+from tests.warpgan.training_world import write_images
 from warpgan.cameras import look_at
 from warpgan.encoders.inversion import save_encoder
 from warpgan.pipeline import WarpGAN
@@ -63,3 +64,10 @@ def write_networks(folder: Path) -> tuple[Path, Path]:
     views = {"encoder": str(encoder_run)}
     (svinet_run / "config.yaml").write_text(yaml.safe_dump({"geometry": node, "views": views}))
     return encoder_run, svinet_run
+
+
+def write_world(folder: Path, *, count: int) -> Path:
+    """Photos in ``photos``, and the networks."""
+    write_images(folder / "photos", count=count, size=SIZE)
+    write_networks(folder)
+    return folder

@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from eg3d import PointSamples
 from eg3d.mesh import Mesh
 from tests.warpgan.evaluation_world import SIZE, build_generator
-from tests.warpgan.synthesis_world import build_pipeline, photos, source_cameras, write_networks
-from tests.warpgan.training_world import write_images
+from tests.warpgan.synthesis_world import build_pipeline, photos, source_cameras, write_world
 from warpgan import edit as edit_command
 from warpgan.cli import build_node, compose_config
 from warpgan.edit import main as edit
@@ -36,10 +35,7 @@ SETTINGS = ["mini", "steps=2", "orbit_frames=2", "wide_yaws=[30]", "loss_size=32
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("lift")
-    write_images(folder / "photos", count=2, size=SIZE)
-    write_networks(folder)
-    return folder
+    return write_world(tmp_path_factory.mktemp("lift"), count=2)
 
 
 def run(world: Path, out: Path, *more: str) -> None:

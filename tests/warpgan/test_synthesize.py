@@ -12,8 +12,7 @@ import trimesh
 from PIL import Image
 
 from tests.warpgan.evaluation_world import SIZE
-from tests.warpgan.synthesis_world import build_pipeline, photos, source_cameras, write_networks
-from tests.warpgan.training_world import write_images
+from tests.warpgan.synthesis_world import build_pipeline, photos, source_cameras, write_world
 from warpgan.cameras import mirror_label, project, yaw_pitch
 from warpgan.pipeline import METHODS
 from warpgan.point_cloud import unproject_photo
@@ -29,10 +28,7 @@ VIEWS = ("yaw-20_pitch+0", "yaw+20_pitch+0")
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("synthesis")
-    write_images(folder / "photos", count=3, size=SIZE)
-    write_networks(folder)
-    return folder
+    return write_world(tmp_path_factory.mktemp("synthesis"), count=3)
 
 
 def run(world: Path, out: Path, *more: str) -> Path:

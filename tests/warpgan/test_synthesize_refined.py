@@ -6,19 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.warpgan.evaluation_world import SIZE
-from tests.warpgan.synthesis_world import write_networks
-from tests.warpgan.training_world import write_images
+from tests.warpgan.synthesis_world import write_world
 from warpgan.camera_turns import angles_between
 from warpgan.synthesize import main
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("synthesis")
-    write_images(folder / "photos", count=1, size=SIZE)
-    write_networks(folder)
-    return folder
+    return write_world(tmp_path_factory.mktemp("synthesis"), count=1)
 
 
 def run(world: Path, *more: str) -> int:

@@ -5,13 +5,12 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from warpgan.data.portraits.splits import write_aside
 from warpgan.demonstration.session import LIFTED, SHOWN, Progress, Session, checked_place
 from warpgan.labels import LABEL_FILE_NAME, write_label_file
-from warpgan.pictures import write_png
+from warpgan.pictures import enlarged, write_png
 from warpgan.pipeline import WarpGAN, enlarged_depth_z
 from warpgan.point_cloud import unproject_photo, write_points
 from warpgan.synthesis.outputs import write_depth
@@ -117,7 +116,7 @@ def write_orbit(
     cameras = plan.orbit_cameras(session.inverted(pipeline).camera[0])
     frames = []
     for done, frame in enumerate(session.stream(pipeline, cameras, method), start=1):
-        frames.append(_enlarged(frame))
+        frames.append(enlarged(frame, -(-SMALLEST_VIDEO // len(frame))))
         if progress is not None:
             progress(done, ORBIT_FRAMES)
     path = write_mp4(session.folder / "orbit.mp4", frames, fps=FPS)
@@ -156,12 +155,3 @@ def _write_lifted(session: Session, folder: Path) -> list[str]:
         session.lifted.save(folder / "lifted.safetensors")
         export(session.lifted, folder, ("mesh",), resolution=MESH_RESOLUTION)
     return names
-
-
-def _enlarged(image: np.ndarray) -> np.ndarray:
-    side = image.shape[0]
-    if side >= SMALLEST_VIDEO:
-        return image
-    zoom = -(-SMALLEST_VIDEO // side)
-    picture = Image.fromarray(image).resize((side * zoom,) * 2, Image.Resampling.BICUBIC)
-    return np.asarray(picture)

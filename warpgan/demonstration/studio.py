@@ -23,6 +23,7 @@ from warpgan.demonstration.session import Session
 from warpgan.demonstration.sources import Reader, Source, read_source
 from warpgan.demonstration.uploads import UploadLimits, read_upload
 from warpgan.pipeline import WarpGAN
+from warpgan.processes import is_alive
 
 FOLDER_PREFIX = "warpgan_demo_"
 MOST_SESSIONS, MOST_WAITING = 32, 16
@@ -214,18 +215,8 @@ def remove_abandoned(parent: Path | None = None) -> None:
     place = Path(tempfile.gettempdir()) if parent is None else parent
     for folder in place.glob(f"{FOLDER_PREFIX}*_*"):
         process = folder.name.removeprefix(FOLDER_PREFIX).split("_")[0]
-        if process.isdigit() and not _alive(int(process)):
+        if process.isdigit() and not is_alive(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _remove_empty(folder: Path) -> None:

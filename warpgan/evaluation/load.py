@@ -28,7 +28,7 @@ def choose_device(name: str) -> torch.device:
         ValueError: if CUDA is asked for and absent.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("evaluate.device=cuda, but torch sees no CUDA device; use auto or cpu")
+        raise ValueError("device=cuda, but torch sees no CUDA device; use auto or cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)

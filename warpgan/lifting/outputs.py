@@ -15,11 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from warpgan.lifting.lifted_face import LiftedFace
-from warpgan.pictures import contact_sheet, to_uint8, write_png
+from warpgan.pictures import contact_sheet, enlarged, read_picture, to_uint8, write_png
 from warpgan.pipeline import Face
 from warpgan.synthesis.plan import TITLES, ViewPlan
 from warpgan.video import write_gif, write_mp4
@@ -100,17 +99,3 @@ def sheet_of(folders: dict[str, Path], plan: ViewPlan) -> np.ndarray:
             captions.append(f"{Path(name).stem} {TITLES.get(stage, stage)}".strip())
     columns = ["photo", *(plan.caption(name) for name in views)]
     return contact_sheet(rows, row_captions=captions, column_captions=columns)
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """A picture of our own, ``[H, W, 3]`` uint8."""
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
-
-
-def enlarged(image: np.ndarray, zoom: int) -> np.ndarray:
-    """A picture enlarged by a whole factor."""
-    if zoom == 1:
-        return image
-    size = (image.shape[1] * zoom, image.shape[0] * zoom)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
-from warpgan.cameras import split_label, yaw_pitch
+from warpgan.cameras import yaw_pitch
 from warpgan.data.mead.records import inside
 from warpgan.data.portraits.splits import write_aside
 from warpgan.preparation.drawing import crop_picture, photo_picture
 from warpgan.preparation.given_face import given_face
+from warpgan.preparation.label_fit import roll_of
 from warpgan.preparation.naming import crop_name, mirror_name
 from warpgan.preparation.photos import Photo, UnusablePhoto, decode_photo
 from warpgan.preparation.records import (
@@ -117,12 +116,6 @@ def unusable_record(job: PhotoJob, sha256: str, error: UnusablePhoto) -> PhotoRe
         faces=(),
         refused=(Refusal(0, error.kind, str(error)),),
     )
-
-
-def roll_of(label: Tensor) -> float:
-    """Roll in degrees of a label [25], as `warpgan.cameras.look_at` takes it."""
-    cam2world = split_label(label.double().reshape(25))[0]
-    return float(torch.rad2deg(torch.atan2(-cam2world[1, 0], -cam2world[1, 1])))
 
 
 def _detect(reader: Reader, pixels: np.ndarray) -> Sequence[Any]:

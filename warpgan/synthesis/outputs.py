@@ -25,7 +25,14 @@ from PIL import Image
 from torch import Tensor
 
 from warpgan.cameras import RADIUS
-from warpgan.pictures import contact_sheet, depth_picture, to_uint8, write_png
+from warpgan.pictures import (
+    contact_sheet,
+    depth_picture,
+    enlarged,
+    read_picture,
+    to_uint8,
+    write_png,
+)
 from warpgan.pipeline import Face, NovelViews, enlarged_depth_z
 from warpgan.point_cloud import joined_clouds, unproject_photo, write_points
 from warpgan.several_photos import SeveralPhotos
@@ -143,11 +150,11 @@ def orbit_frames(
 ) -> list[np.ndarray]:
     """Frames of the orbit, the photo at the left; several photos share its place."""
     faces = face.faces if isinstance(face, SeveralPhotos) else (face,)
-    photo = _enlarged(tiled([to_uint8(each.photo[0]) for each in faces]), plan.zoom)
+    photo = enlarged(tiled([to_uint8(each.photo[0]) for each in faces]), plan.zoom)
     gap = np.full((len(photo), GAP * plan.zoom, 3), 255, np.uint8)
     cameras = plan.orbit_cameras(face.camera[0])[None]
     return [
-        np.concatenate([photo, gap, _enlarged(to_uint8(image), plan.zoom)], axis=1)
+        np.concatenate([photo, gap, enlarged(to_uint8(image), plan.zoom)], axis=1)
         for part in face.stream(cameras, plan.method, chunk=chunk)
         for image in part.image[0]
     ]
@@ -195,7 +202,11 @@ def sheet_of(folders: dict[str, Path], plan: ViewPlan) -> np.ndarray:
             columns.append(f"{TITLES.get(stage, stage)} {plan.caption(name)}")
             files.append(f"{stage}/{name}.png")
     rows = [
-        [*map(_read, photos), *[None] * (most - len(photos)), *(_read(folder / f) for f in files)]
+        [
+            *map(read_picture, photos),
+            *[None] * (most - len(photos)),
+            *(read_picture(folder / f) for f in files),
+        ]
         for folder, photos in zip(folders.values(), inputs, strict=True)
     ]
     heads = ["photo"] if most == 1 else [f"photo {place + 1}" for place in range(most)]
@@ -214,18 +225,6 @@ def _remove_photos_but(folder: Path, inputs: Sequence[str]) -> None:
         for path in (kept / "photo.png", *photo_files(kept)):
             if path.stem not in inputs:
                 path.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
-
-
-def _enlarged(image: np.ndarray, zoom: int) -> np.ndarray:
-    if zoom == 1:
-        return image
-    size = (image.shape[1] * zoom, image.shape[0] * zoom)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
 def _short(value: Any) -> str:

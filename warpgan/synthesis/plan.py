@@ -1,7 +1,7 @@
 """Which views are made of a photo: a grid of angles and an orbit."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ STAGES = {
 """What each method leaves behind, in the order of its making."""
 TITLES = {"warpgan": "WarpGAN", "hole": "holes"}
 LARGEST_PITCH = 60.0
+SMALLEST_VIDEO = 256
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,10 @@ class ViewPlan:
             raise ValueError(f"--orbit {self.orbit_frames} must be 0 or at least 2 frames")
         if not 0 < self.fps <= 100:
             raise ValueError(f"--fps {self.fps:g} must be above 0 and at most 100")
+
+    def for_images(self, size: int) -> "ViewPlan":
+        """The plan for a generator's image size, with videos of at least `SMALLEST_VIDEO` px."""
+        return replace(self, zoom=max(1, SMALLEST_VIDEO // size))
 
     @property
     def views(self) -> dict[str, tuple[float, float]]:

@@ -72,7 +72,7 @@ def write_all(
     folders: dict[str, Path] = {}
     for place, subject in enumerate(subjects):
         samples = [photos[index] for index in subject.places]
-        folder = _folder(settings.out, subject, set(folders.values()))
+        folder = folder_of(settings.out, subject, set(folders.values()))
         folders[subject.said] = folder
         record = _record(subject, samples, settings=settings, made_with=made_with)
         said = f"[{place + 1}/{len(subjects)}] {subject.said}: "
@@ -167,15 +167,7 @@ def _made_with(models: LoadedModels, settings: Settings) -> dict[str, Any]:
 def _record(
     subject: Subject, samples: Sequence[Sample], *, settings: Settings, made_with: dict[str, Any]
 ) -> dict[str, Any]:
-    plan = settings.plan
-    described = [
-        {
-            "photo": sample.name,
-            "pixels_sha256": photo_key(sample.image),
-            "camera": sample.camera.tolist(),
-        }
-        for sample in samples
-    ]
+    described = [photo_record(sample) for sample in samples]
     record = described[0]
     if subject.several:
         record = {
@@ -183,13 +175,30 @@ def _record(
             "photos": described,
             "match_colours": settings.match_colours,
         }
-    cameras = plan.grid_cameras(samples[0].camera).tolist()
-    record = {**record, **made_with, "views": dict(zip(plan.views, cameras, strict=True))}
-    return json.loads(json.dumps(record))
+    views = named_cameras(settings.plan, samples[0])
+    return json.loads(json.dumps({**record, **made_with, "views": views}))
 
 
-def _folder(out: Path, subject: Subject, taken: set[Path]) -> Path:
-    """Folder of a subject: a photo's name without suffix, or with it where that is taken."""
+def photo_record(sample: Sample) -> dict[str, Any]:
+    """What a record says of a photo."""
+    return {
+        "photo": sample.name,
+        "pixels_sha256": photo_key(sample.image),
+        "camera": sample.camera.tolist(),
+    }
+
+
+def named_cameras(plan: ViewPlan, sample: Sample) -> dict[str, list[float]]:
+    """Labels of a photo's views, by name."""
+    return dict(zip(plan.views, plan.grid_cameras(sample.camera).tolist(), strict=True))
+
+
+def folder_of(out: Path, subject: Subject, taken: set[Path]) -> Path:
+    """Folder of a subject: a photo's name without suffix, or with it where that is taken.
+
+    Raises:
+        ValueError: a name that leads out of ``out``.
+    """
     folder = out / subject.name
     if not folder.resolve().is_relative_to(out.resolve()) or folder.resolve() == out.resolve():
         raise ValueError(f"the name {subject.said!r} leads out of {out}; rename the photo")

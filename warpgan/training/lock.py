@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from warpgan.processes import is_alive
+
 _PATIENCE_SECONDS = 10.0
 
 
@@ -66,10 +68,4 @@ def _is_dead(owner: str) -> bool:
     words = owner.split()
     if len(words) != 4 or not words[1].isdigit() or words[3] != socket.gethostname():
         return False
-    try:
-        os.kill(int(words[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return not is_alive(int(words[1]))

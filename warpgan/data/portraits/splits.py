@@ -27,6 +27,7 @@ from PIL import Image
 
 from warpgan.cameras import look_at
 from warpgan.data.portraits.portrait import FAR, NEAR, Portrait, View
+from warpgan.processes import is_alive
 from warpgan.progress import progress_bar
 
 FORMAT_VERSION = 1
@@ -143,21 +144,11 @@ def write_aside(path: Path, content: bytes) -> None:
     aside.replace(path)
 
 
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _sweep(root: Path) -> None:
     """Remove half-written files of processes that are gone."""
     for aside in root.rglob(".*"):
         process = aside.suffix[1:]
-        if aside.is_file() and process.isdigit() and not _alive(int(process)):
+        if aside.is_file() and process.isdigit() and not is_alive(int(process)):
             aside.unlink(missing_ok=True)
 
 
