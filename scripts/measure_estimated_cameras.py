@@ -286,6 +286,11 @@ def _measure_all(options: argparse.Namespace) -> None:
     path = options.out / "people.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     records = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    others = {record.get("steps") for record in records} - {options.steps}
+    if others:
+        raise ValueError(
+            f"{path} was measured with other --steps than {options.steps}; choose another folder"
+        )
     model = load_models(
         method="warpgan", encoder=None, svinet=None, generator=None, geometry=None,
         device=torch.device("cpu"),
@@ -298,7 +303,7 @@ def _measure_all(options: argparse.Namespace) -> None:
             record = measure_person(index, model=model, reader=reader, net=net, steps=options.steps)
         except UnusableFace as error:
             record = {"person": index, "refused": f"{error.kind}: {error}"}
-        records.append(record)
+        records.append(record | {"steps": options.steps})
         write_aside(path, "".join(json.dumps(r) + "\n" for r in records).encode())
     records = sorted(
         (r for r in records if r["person"] < options.people), key=lambda record: record["person"]

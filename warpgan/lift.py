@@ -23,8 +23,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from warpgan import cli
 from warpgan.data.folder import Sample
 from warpgan.evaluation.load import choose_device
@@ -34,6 +32,7 @@ from warpgan.lifting.outputs import sheet_of, write_lifted
 from warpgan.lifting.settings import LiftSettings, find_settings
 from warpgan.perception import PerceptualNet, build_perceptual
 from warpgan.pictures import write_png
+from warpgan.progress import progress_bar
 from warpgan.synthesis.models import LoadedModels
 from warpgan.synthesis.outputs import RECORD, finished, write_record
 from warpgan.synthesis.people import Subject, find_subjects
@@ -134,7 +133,7 @@ class _Job:
         pipeline = self.models.pipeline
         device = pipeline.generator.mean_latent().device
         face = pipeline.invert(sample.image[None].to(device), sample.camera[None].to(device))
-        with tqdm(total=self.settings.steps, desc=said.strip(" :"), leave=False) as bar:
+        with progress_bar(title=said.strip(" :"), unit="step", total=self.settings.steps) as bar:
             lifted = lift(
                 face,
                 self.settings,

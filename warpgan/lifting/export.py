@@ -15,7 +15,7 @@ from eg3d import TriPlaneGenerator, ray_directions
 from eg3d.mesh import Mesh, extract_mesh
 from eg3d.mesh_files import save_mesh
 from warpgan.lifting.lifted_face import LiftedFace
-from warpgan.point_cloud import PointCloud, unproject_photo, write_points
+from warpgan.point_cloud import PointCloud, joined_clouds, unproject_photo, write_points
 from warpgan.synthesis.plan import turned
 
 EXPORTS = ("mesh", "pointcloud", "planes")
@@ -121,10 +121,7 @@ def face_cloud(face: LiftedFace) -> PointCloud:
     for view in range(len(cameras)):
         image, length = drawn.image[0, view], drawn.ray_length[0, view]
         parts.append(unproject_photo(image, length, cameras[view]))
-    return PointCloud(
-        positions=np.concatenate([part.positions for part in parts]),
-        colours=np.concatenate([part.colours for part in parts]),
-    )
+    return joined_clouds(parts)
 
 
 def write_planes(path: Path, planes: Tensor) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from tqdm import trange
 
 from eg3d import TriPlaneGenerator
 from warpgan.cameras import frontal_label
 from warpgan.data.portraits import Portrait, sample_latents
 from warpgan.data.portraits.appearance import LATENT_DIM
+from warpgan.progress import progress_bar
 
 ALIASES = {"hair": "hair_length"}
 """Short names of portraits' attributes."""
@@ -49,7 +49,7 @@ def portrait_samples(
             "its attributes are not known. Give --latents and --labels"
         )
     drawn = sample_latents(count, seed)
-    bar = trange(count, desc="portraits", unit="person", disable=None if progress else True)
+    bar = progress_bar(range(count), title="portraits", unit="person", shown=progress)
     rows = [asdict(Portrait(drawn[place]).attributes) for place in bar]
     names = [name for name, value in rows[0].items() if isinstance(value, float)]
     labels = {name: np.array([row[name] for row in rows], np.float64) for name in names}

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from warpgan.labels import LABEL_FILE_NAME
 from warpgan.preparation.naming import allot_stems
 from warpgan.preparation.one_photo import PhotoJob, prepare_photo, unusable_record
@@ -29,6 +27,7 @@ from warpgan.preparation.records import (
 )
 from warpgan.preparation.settings import CameraSource, PrepareSettings, Reader
 from warpgan.preparation.summary import Summary
+from warpgan.progress import progress_bar
 from warpgan.training.lock import RunLock
 
 _LEAST_FREE_BYTES = 50_000_000
@@ -96,7 +95,7 @@ def _run(work: Work, out: Path, make_reader: Callable[[], Reader]) -> Summary:
     records = {stem: record for stem, record in kept.items() if record.origin not in asked}
     reader: Reader | None = None
     done = 0
-    for photo in tqdm(work.photos, desc="prepare", unit="photo"):
+    for photo in progress_bar(work.photos, title="prepare", unit="photo"):
         stem = stems[photo.origin]
         job = PhotoJob(out, photo, stem, work.settings, key, work.cameras)
         old = before.get(stem)

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from warpgan.cameras import STANDARD_POINTS, mirror_label
 from warpgan.crop import CENTRE_SIZE, CROP_SIZE, UNIT_PIXELS, fit_crop
@@ -33,6 +32,7 @@ from warpgan.preparation.datasets.ffhq_align import ALIGNED_SIZE, align_face
 from warpgan.preparation.datasets.labelled import parse_cameras
 from warpgan.preparation.naming import mirror_name
 from warpgan.preparation.records import hash_of
+from warpgan.progress import progress_bar
 
 PARAMS_NAME, LANDMARKS_NAME = "cropping_params.json", "ffhq-dataset-v2.json"
 KEPT_BY_EG3D = 69_957
@@ -173,7 +173,7 @@ def _jobs(
     """Photos that can be made; what is missing of the others goes to ``faults``."""
     photos = {path.name: path for path in sorted(source.rglob("*.png")) if path.stem.isdecimal()}
     marks = {f"{int(key):05d}.png": entry for key, entry in known.items() if key.isdecimal()}
-    for listed in tqdm(names, desc="ffhq", unit="photo"):
+    for listed in progress_bar(names, title="ffhq", unit="photo"):
         name = _base(listed)
         if not Path(name).stem.isdecimal():
             faults.append(Fault("name in the parameter file is no number", listed))

@@ -16,13 +16,13 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from warpgan.cameras import mirror_label
 from warpgan.data.images import SUFFIXES, read_header
 from warpgan.data.portraits.splits import write_aside
 from warpgan.data.stores import Store, open_store
 from warpgan.labels import LABEL_FILE_NAME, Fault, LabelFile, parse_label_file
+from warpgan.progress import progress_bar
 
 CAMERA_NAMES = (LABEL_FILE_NAME, "dataset-ffhq.json", "dataset_LPFF.json", "camera_parameters.json")
 _NUMBERED = re.compile(r"(.*?)img(\d{8})\.png")
@@ -76,7 +76,7 @@ def write_labelled(
     result = Labelled(len(images), len(file.names), faults=[*store.faults, *file.faults])
     by_name = _pair(file, images, result.faults)
     entries: dict[str, np.ndarray] = {}
-    for name in tqdm(sorted(by_name), desc=source.name, unit="image"):
+    for name in progress_bar(sorted(by_name), title=source.name, unit="image"):
         fault = _fault_of(store, name, size)
         if fault is not None:
             result.faults.append(fault)

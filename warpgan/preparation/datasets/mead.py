@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from warpgan.data.images import SUFFIXES, decode_image
 from warpgan.data.mead.frames import pixels_sha256
@@ -25,6 +24,7 @@ from warpgan.data.portraits.splits import write_aside
 from warpgan.labels import LABEL_FILE_NAME
 from warpgan.preparation.one_photo import FAULTS
 from warpgan.preparation.settings import Reader
+from warpgan.progress import progress_bar
 
 LANDMARKS_NAME = "landmarks.json"
 # In a folder of its own: files beside it are records of people.
@@ -82,7 +82,7 @@ def prepare_mead(
     found = _read_found(out)
     reader: Reader | None = None
     read = 0
-    for name in tqdm(names, desc="faces", unit="frame"):
+    for name in progress_bar(names, title="faces", unit="frame"):
         image = _frame(folder, name)
         sha256 = pixels_sha256(image)
         if name in found and found[name]["frame_sha256"] == sha256:
