@@ -25,6 +25,7 @@ LAYERS = (
         "config",
         "denormals",
         "described_weights",
+        "devices",
         "labels",
         "modulation",
         "pictures",

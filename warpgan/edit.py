@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from warpgan import cli
-from warpgan.evaluation.load import choose_device
+from warpgan.devices import choose_device
 from warpgan.lifting import LiftedFace, load_lifted
 from warpgan.lifting.directions import Direction, find_direction
 from warpgan.lifting.lifted_face import weights_hash

@@ -16,11 +16,12 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from warpgan import cli
+from warpgan.devices import choose_device
 from warpgan.evaluation.camera_list import cameras_for
 from warpgan.evaluation.config import EvaluateConfig, check_config
 from warpgan.evaluation.extras import Extras, measure_extras, measure_floor
 from warpgan.evaluation.items import Item, build_items, cameras_sha256
-from warpgan.evaluation.load import choose_device, find_models
+from warpgan.evaluation.load import find_models
 from warpgan.evaluation.measures import Known, MetricSuite
 from warpgan.evaluation.photos import Photos, open_photos
 from warpgan.evaluation.records import Records, file_hashes, write_text

@@ -25,7 +25,7 @@ import torch
 from eg3d import TriPlaneGenerator
 from warpgan import cli
 from warpgan.cameras import look_at
-from warpgan.evaluation.load import choose_device
+from warpgan.devices import DEVICES, choose_device
 from warpgan.lifting.directions import Direction, write_direction
 from warpgan.lifting.labelled_latents import LabelledLatents, portrait_samples, read_samples
 from warpgan.lifting.lifted_face import weights_hash
@@ -146,7 +146,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0)
     add("--latents", type=Path, help=".npy or .safetensors")
     add("--labels", type=Path, help="CSV: names, then one row a latent")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--device", choices=DEVICES, default="auto")
     return parser
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from warpgan import cli
 from warpgan.data.folder import Sample
-from warpgan.evaluation.load import choose_device
+from warpgan.devices import choose_device
 from warpgan.lifting import LiftedFace, lift
 from warpgan.lifting.export import EXPORTS, MESH_RESOLUTION, export
 from warpgan.lifting.outputs import sheet_of, write_lifted

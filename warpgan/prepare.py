@@ -25,6 +25,7 @@ import torch
 
 from warpgan import cli
 from warpgan.crop import CROP_SIZE
+from warpgan.devices import DEVICES, choose_device
 from warpgan.preparation.alignment import BORDERS
 from warpgan.preparation.datasets.command import DATASETS, run_dataset
 from warpgan.preparation.face_reader import FaceReader
@@ -80,7 +81,7 @@ def prepare_photos(options: argparse.Namespace, words: Sequence[str]) -> int:
         min_confidence=options.min_confidence,
         pad=options.pad,
     )
-    device = _device(options.device)
+    device = choose_device(options.device)
     found = find_photos(places, out=out)
     command = shlex.join(["python", "-m", "warpgan.prepare", *words])
     work = Work(found.photos, found.others, settings, cameras, command, nets_key())
@@ -151,20 +152,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--deep3d", type=Path, metavar="DIR",
         help="Deep3DFaceRecon's NAME.mat of each photo, instead of estimates",
     )  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     return parser
-
-
-def _device(word: str) -> torch.device:
-    if word == "auto":
-        word = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(word)
-    except RuntimeError as error:
-        raise ValueError(f"--device {word} is not known; give auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device {word}: no CUDA device was found; give cpu")
-    return device
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import torch
 
 from warpgan import cli
 from warpgan.camera_refinement import RefinementOptions
-from warpgan.evaluation.load import choose_device
+from warpgan.devices import choose_device
 from warpgan.pictures import write_png
 from warpgan.pipeline import METHODS
 from warpgan.synthesis.models import random_models

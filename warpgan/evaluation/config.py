@@ -7,9 +7,9 @@ from typing import Any
 from omegaconf import MISSING
 
 from warpgan.config import PathSettings, check_choices, check_least
+from warpgan.devices import DEVICES
 from warpgan.evaluation.items import PROTOCOLS
 
-DEVICES = ("auto", "cpu", "cuda")
 PHOTOS_FOLDER = "photos"
 FOLDER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from warpgan import weights
 from warpgan.encoders.inversion import InversionEncoder
 from warpgan.methods.encoder_file import find_encoder
@@ -19,19 +17,6 @@ GENERATOR_OF = {
     "encoder_warpgan": "eg3d_lpff",
 }
 GENERATOR_TARGET = "warpgan.generators.named_generator"
-
-
-def choose_device(name: str) -> torch.device:
-    """Turn ``auto``, ``cpu`` or ``cuda`` into a device.
-
-    Raises:
-        ValueError: if CUDA is asked for and absent.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda, but torch sees no CUDA device; use auto or cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 @dataclass(frozen=True)

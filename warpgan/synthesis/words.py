@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from warpgan.devices import DEVICES
 from warpgan.synthesis.models import LoadedModels, load_models
 from warpgan.synthesis.photos import Photos, find_photos
 from warpgan.synthesis.plan import ViewPlan
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 def add_photo_words(parser: argparse.ArgumentParser, *, counted: str = "photos") -> None:

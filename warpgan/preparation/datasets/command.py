@@ -12,6 +12,7 @@ import torch
 from warpgan.cli import EXIT_USER_ERROR
 from warpgan.crop import CROP_SIZE
 from warpgan.data.portraits.splits import write_aside
+from warpgan.devices import DEVICES, choose_device
 from warpgan.labels import Fault, describe_faults
 from warpgan.preparation.datasets.celebahq import PAD, find_celebahq
 from warpgan.preparation.datasets.ffhq import KEPT_BY_EG3D, is_wild, write_wild
@@ -133,7 +134,7 @@ def _celebahq(words: Sequence[str], make_reader: Callable) -> tuple[Path, Summar
     parser.add_argument("--subset", default="all", help="all, or test1000 (default: %(default)s)")
     parser.add_argument("--size", type=int, default=CROP_SIZE, help="side of the crops")
     parser.add_argument("--mirror", action="store_true", help="also write NAME_mirror.png")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     options = parser.parse_args(words)
     settings = PrepareSettings(size=options.size, mirror=options.mirror, pad=PAD)
     _check_apart(options.source, options.out)
@@ -142,7 +143,7 @@ def _celebahq(words: Sequence[str], make_reader: Callable) -> tuple[Path, Summar
         raise ValueError(f"{options.source} holds none of the {len(missing)} pictures asked for")
     command = shlex.join(["python", "-m", "warpgan.prepare", "celebahq", *words])
     work = Work(photos, (), settings, None, command, nets_key())
-    device = torch.device(options.device)
+    device = choose_device(options.device)
     summary = prepare(work, options.out, lambda: make_reader(device))
     faults = [Fault("picture is missing", f"{number}.jpg") for number in missing]
     _write_missing(options.out, faults)
@@ -156,9 +157,9 @@ def _mead(words: Sequence[str], make_reader: Callable) -> int:
     parser.add_argument(
         "--allow-missing", action="store_true", help="keep people with front and another view"
     )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     options = parser.parse_args(words)
-    device = torch.device(options.device)
+    device = choose_device(options.device)
     result = prepare_mead(
         options.source,
         options.out,
